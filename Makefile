@@ -1,0 +1,69 @@
+# The pipeline and its checks. Each target that `make` lists has its help in the line above it.
+# Written for GNU make 3.81 (macOS) and newer.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STEERX := $(BIN)/steerx
+READY  := $(VENV)/ready
+
+# What a run is about: `make retrieve RUN=runs/mine DATA=my/data PRESET=my.toml`.
+RUN    ?= runs/demo
+DATA   ?= data/demo
+PRESET ?= demo
+COMMON  = --run $(RUN) --data $(DATA) --preset $(PRESET) --overwrite
+
+HISTORIES ?= $(DATA)/histories.parquet
+QUERIES   ?= $(DATA)/queries.parquet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-data check format test bench clean
+
+## help: this list
+help:
+	@awk '/^## /{line=substr($$0,4); at=index(line,": "); printf "  make %-12s %s\n", substr(line,1,at-1), substr(line,at+2)}' $(MAKEFILE_LIST)
+
+include $(sort $(wildcard stages/*/stage.mk))
+
+## demo: the main job on the data that the repo makes: every stage there is, and what came out
+demo: $(RUN)/retrieved.parquet
+	@$(STEERX) show $< --chain --rows 2
+
+## demo-data: the demo's users, their histories and their queries, made from a seed
+demo-data: data/demo/histories.parquet data/demo/queries.parquet
+
+data/demo/histories.parquet: src/steerx_cli/demo/people.py | $(READY)
+	$(BIN)/python -m steerx_cli.demo data/demo
+
+data/demo/queries.parquet: data/demo/histories.parquet ;
+
+## check: format, lint, types and import contracts
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+## format: put the code into its one format
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+## test: all tests
+test: $(READY)
+	$(BIN)/pytest --numprocesses auto
+
+## bench: speed and memory as ratios, written to tests/bench/results
+bench: $(READY)
+	$(BIN)/python tests/bench/artifacts.py
+
+## clean: remove the environment (your runs and data stay)
+clean:
+	rm -rf $(VENV) dist
+
+# The environment: made once, and again when what it is made from changes.
+$(READY): pyproject.toml .ci/constraints.txt
+	@echo 'Installing into $(VENV): a minute or two, once.'
+	@$(PYTHON) -m venv $(VENV)
+	@PIP_CONSTRAINT=.ci/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""steerx: personalise a language model's writing without training."""

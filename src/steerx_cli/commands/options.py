@@ -1,0 +1,196 @@
+"""The options that commands share: one wording each, in bundles that a command takes as one argument."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.places import artifact_path, find_input
+from steerx_cli.core.presets import Preset, default_preset, load_preset
+from steerx_cli.core.provenance import Shard
+from steerx_cli.core.scope import Scope
+
+FILES = "Files"
+PART = "Which part"
+TELLING = "What is told"
+
+
+def parse_shard(text: str) -> Shard:
+    """Read I/N."""
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise typer.BadParameter(f"{text} is not I/N with I from 1 to N, such as 1/4")
+    return Shard(int(index), int(count))
+
+
+def apply_preset(context: typer.Context, name: str | None) -> str | None:
+    """Let a preset's values stand in for the options that were not given; they are checked as if they were typed."""
+    name = name or default_preset()
+    if name is None or context.resilient_parsing:
+        return name
+    preset = load_preset(name)
+    check_preset(preset, context)
+    options = option_names(context.command)
+    values = preset.values_for(context.info_name or "", set(options))
+    context.default_map = {options[key]: value for key, value in values.items()}
+    return preset.name
+
+
+def option_names(command: Any) -> dict[str, str]:
+    """A command's options as they are typed, without dashes, beside their names in Python."""
+    return {
+        flag.removeprefix("--"): parameter.name
+        for parameter in command.params
+        for flag in parameter.opts
+        if flag.startswith("--")
+    }
+
+
+def check_preset(preset: Preset, context: typer.Context) -> None:
+    """Refuse a key that is no option, in whichever stage's table it stands."""
+    assert context.parent is not None
+    commands: dict[str, Any] = context.parent.command.commands  # type: ignore[attr-defined]
+    for stage, values in preset.stages.items():
+        if stage not in commands:
+            raise SteerxError(f"preset {preset.name} has a table [{stage}], and no command is called that")
+        known = option_names(commands[stage])
+        for key in values:
+            if key not in known:
+                raise SteerxError(f"preset {preset.name} sets {key} in [{stage}], and steerx {stage} has no --{key}")
+    for key in preset.shared:
+        if not any(key in option_names(command) for command in commands.values()):
+            raise SteerxError(f"preset {preset.name} sets {key}, and no command has --{key}")
+
+
+@dataclass(frozen=True)
+class Telling:
+    """How a command tells what it did."""
+
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress and no summary.", rich_help_panel=TELLING)
+    ] = False
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The summary as one JSON object on stdout.", rich_help_panel=TELLING)
+    ] = False
+
+
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Check everything and say what would be done; load no model.", rich_help_panel=PART),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace an output that was made with other settings.", rich_help_panel=FILES),
+]
+Seed = Annotated[int, typer.Option("--seed", help="What every random choice hangs on.")]
+
+
+@dataclass(frozen=True)
+class Common(Telling):
+    """What every stage takes."""
+
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset",
+            help="Settings by name, or a TOML file; flags go before them. In a checkout: demo.",
+            metavar="NAME|FILE",
+            is_eager=True,
+            callback=apply_preset,
+            show_default=False,
+        ),
+    ] = None
+    run: Annotated[
+        Path,
+        typer.Option(
+            "--run", help="The folder in which each artifact has its name.", envvar="STEERX_RUN", rich_help_panel=FILES
+        ),
+    ] = Path("runs/default")
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="Where histories and queries are, if not in the run folder.", rich_help_panel=FILES
+        ),
+    ] = None
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write, if not in the run folder.", rich_help_panel=FILES),
+    ] = None
+    overwrite: Overwrite = False
+    limit: Annotated[
+        int | None, typer.Option("--limit", help="Only the first N users.", metavar="N", min=1, rich_help_panel=PART)
+    ] = None
+    shard: Annotated[
+        Shard | None,
+        typer.Option(
+            "--shard",
+            help="Only the I-th of N shares of the users; `steerx merge` joins them.",
+            metavar="I/N",
+            parser=parse_shard,
+            rich_help_panel=PART,
+        ),
+    ] = None
+    chunk_users: Annotated[
+        int,
+        typer.Option("--chunk-users", help="Users that are finished and kept together.", min=1, rich_help_panel=PART),
+    ] = 64
+    dry_run: DryRun = False
+
+    def input(self, name: str, given: Path | None = None) -> Path:
+        """Where an input is: as given, else in the run folder, else (histories and queries) in the data folder."""
+        return find_input(name, given, self.run, self.data)
+
+    def scope(self, name: str) -> Scope:
+        """The part of the work, and the place of the artifact that it makes."""
+        return Scope(
+            output=self.output or artifact_path(self.run, name, self.shard),
+            chunk_users=self.chunk_users,
+            limit=self.limit,
+            shard=self.shard,
+            overwrite=self.overwrite,
+            dry_run=self.dry_run,
+        )
+
+
+def needed(value: Any, flag: str, example: str) -> Any:
+    """A setting that has no default of its own: without a preset it has to be named."""
+    if value is None:
+        raise SteerxError(f"no preset is in force and no {flag} is given: name a preset (--preset NAME) or {example}")
+    return value
+
+
+def bundled(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option for each field of the dataclasses among its parameters."""
+    signature, hints = inspect.signature(command), get_type_hints(command, include_extras=True)
+    bundles: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+
+    @functools.wraps(command)
+    def with_bundles(**given: Any) -> None:
+        made = {
+            name: bundle(**{field.name: given.pop(field.name) for field in fields(bundle)})
+            for name, bundle in bundles.items()
+        }
+        command(**made, **given)
+
+    own = [parameter for name, parameter in signature.parameters.items() if name not in bundles]
+    shared = [option for bundle in bundles.values() for option in _options_of(bundle)]
+    everything = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in [*own, *shared]]
+    with_bundles.__signature__ = inspect.Signature(everything)  # type: ignore[attr-defined]
+    with_bundles.__annotations__ = {parameter.name: parameter.annotation for parameter in everything}
+    del with_bundles.__wrapped__  # typer must not look behind the new signature
+    return with_bundles
+
+
+def _options_of(bundle: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(bundle, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields(bundle)
+    ]

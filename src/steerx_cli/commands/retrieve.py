@@ -1,0 +1,38 @@
+"""`steerx retrieve`: its options and its help."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from steerx_cli import console
+from steerx_cli.commands.options import FILES, Common, Seed, bundled, needed
+
+
+@bundled
+def retrieve(
+    common: Common,
+    retriever: Annotated[
+        Literal["recency", "random", "all"] | None,
+        typer.Option("--retriever", help="How a user's histories are ranked.", show_default=False),
+    ] = None,
+    top_k: Annotated[int, typer.Option("--top-k", help="Histories kept for each query.", min=1)] = 2,
+    seed: Seed = 0,
+    queries: Annotated[
+        Path | None, typer.Option("--queries", help="The queries to answer.", rich_help_panel=FILES)
+    ] = None,
+    histories: Annotated[
+        Path | None, typer.Option("--histories", help="What the users wrote before.", rich_help_panel=FILES)
+    ] = None,
+) -> None:
+    """Choose, for each query, the user's histories that will stand beside it.
+
+    H = the top-k of (x₁, h₁) … (xₙ, hₙ) for the query x (Eq. 1, section 5.1)
+
+    Example: steerx retrieve --retriever recency --top-k 2
+    """
+    from steerx_cli.stages.retrieve import Settings, run
+
+    settings = Settings(needed(retriever, "--retriever", "a retriever (--retriever recency)"), top_k, seed)
+    inputs = common.input("queries", queries), common.input("histories", histories)
+    console.telling(common, lambda progress: run(settings, *inputs, common.scope("retrieved"), progress))

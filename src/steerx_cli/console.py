@@ -1,0 +1,211 @@
+"""What a person sees: progress, one summary, errors on stderr; `--json` and `show` on stdout."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from steerx_cli.core.progress import Progress, Silent
+from steerx_cli.core.summary import Summary
+from steerx_cli.core.text import shortened, visible
+
+if TYPE_CHECKING:
+    from steerx_cli.tools.show import Ancestor, View
+
+
+def _stderr() -> Console:
+    return Console(stderr=True, highlight=False)
+
+
+def say(label: str, sentence: str, style: str) -> None:
+    """One sentence on stderr, never wrapped where a program reads it."""
+    line = Text.assemble((f"{label} ", style), visible(sentence))
+    _stderr().print(line, soft_wrap=True)
+
+
+# --- progress ---------------------------------------------------------------------------------------------------------
+
+
+class _Rate(ProgressColumn):
+    """How much is done in a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.1f} {task.fields['unit']}/s" if task.speed else "")
+
+
+class _Bar:
+    """Progress on the terminal."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+
+    def start(self, what: str, total: int, unit: str, done: int = 0) -> None:
+        self._task = self._bars.add_task(what, total=total, completed=done, unit=unit)
+
+    def advance(self, amount: int) -> None:
+        self._bars.advance(self._task, amount)
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Progress]:
+    """A bar with rate and remaining time where somebody watches, silence elsewhere."""
+    console = _stderr()
+    if quiet or not console.is_terminal:
+        yield Silent()
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        _Rate(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=console, transient=True) as bars:
+        yield _Bar(bars)
+
+
+# --- summaries --------------------------------------------------------------------------------------------------------
+
+
+class Telling(Protocol):
+    """The options that say how much is told; a command without presets has no `preset`."""
+
+    @property
+    def quiet(self) -> bool: ...
+    @property
+    def as_json(self) -> bool: ...
+
+
+def telling(how: Telling, work: Callable[[Progress], Summary]) -> None:
+    """Do a command's work under a progress bar, and tell how it ended: as lines, or as one JSON object."""
+    with progress(how.quiet or how.as_json) as bar:
+        summary = work(bar)
+    preset = getattr(how, "preset", None)
+    if how.as_json:
+        print(json.dumps({"preset": preset, **asdict(summary)}, ensure_ascii=False))  # noqa: T201
+    elif not how.quiet:
+        _stderr().print(summary_lines(summary, preset))
+
+
+def summary_lines(summary: Summary, preset: str | None) -> Table:
+    """The summary as two columns: what, and how much."""
+    lines = Table.grid(padding=(0, 2))
+    lines.add_column(style="dim", no_wrap=True)
+    lines.add_column(overflow="fold")
+    for name, value in _entries(summary, preset):
+        lines.add_row(Text(name), Text(visible(value)))
+    return lines
+
+
+def _entries(summary: Summary, preset: str | None) -> Iterator[tuple[str, str]]:
+    yield "preset", preset or "none"
+    yield summary.command, summary.status
+    for role, place in summary.inputs.items():
+        yield f"read {role}", place
+    yield ("wrote" if summary.status == "finished" else "output"), summary.output
+    if summary.parameters:
+        yield (
+            "with",
+            ", ".join(
+                f"{name.replace('_', '-')} {value}" for name, value in summary.parameters.items() if value is not None
+            ),
+        )
+    for role, model in summary.models.items():
+        yield f"{role} model", ", ".join(model.values())
+    yield "rows, users", f"{'?' if summary.rows is None else f'{summary.rows:,}'}, {summary.users:,}"
+    yield "time", _time(summary)
+    yield "peak memory", f"{summary.peak_memory / 2**20:,.0f} MiB"
+    for name, number in summary.counts.items():
+        yield "note", f"{name}: {number:,}"
+    for note in summary.notes:
+        yield "note", note
+
+
+def _time(summary: Summary) -> str:
+    rate = f", {summary.users_now / summary.seconds:,.1f} users/s" if summary.users_now and summary.seconds else ""
+    return f"{summary.seconds:,.1f} s{rate}"
+
+
+# --- show -------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _readers_may_leave() -> Iterator[None]:
+    """`steerx show FILE | head` is no error."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def show(view: "View", with_chain: bool, as_json: bool) -> None:
+    """An artifact on stdout, as wide as the terminal."""
+    with _readers_may_leave():
+        _show(view, with_chain, as_json)
+
+
+def _show(view: "View", with_chain: bool, as_json: bool) -> None:
+    if as_json:
+        document = {
+            "artifact": view.artifact,
+            "place": view.place,
+            "footer": asdict(view.footer),
+            "columns": view.columns,
+        }
+        print(json.dumps(document, ensure_ascii=False, default=str))  # noqa: T201
+        return
+    console = Console(highlight=False)
+    footer = view.footer
+    console.print(
+        Text.assemble(
+            (view.artifact, "bold"), f"  {footer.rows:,} rows, {footer.users:,} users  ", (visible(view.place), "dim")
+        )
+    )
+    console.print(_grid([(name, kind) for name, kind in view.columns], console.width))
+    for number, row in enumerate(view.rows, 1):
+        console.print(Text(f"row {number}", style="bold"))
+        console.print(_grid([(name, readable(value)) for name, value in row.items()], console.width))
+    console.print(Text("provenance", style="bold"))
+    for ancestor in view.chain if with_chain else view.chain[:1]:
+        console.print(_ancestor(ancestor), soft_wrap=True)
+
+
+def _grid(pairs: list[tuple[str, str]], width: int) -> Table:
+    left = max((len(name) for name, _ in pairs), default=0)
+    grid = Table.grid(padding=(0, 2))
+    for name, value in pairs:
+        grid.add_row(Text(f"  {name.ljust(left)}", style="dim"), Text(shortened(value, width - left - 6), no_wrap=True))
+    return grid
+
+
+def readable(value: Any) -> str:
+    """Any value of a row on one line, harmless to the terminal."""
+    if isinstance(value, list) and value and isinstance(value[0], dict) and set(value[0]) == {"name", "value"}:
+        return visible(" · ".join(f"{field['name']}: {field['value']}" for field in value))
+    return "" if value is None else visible(str(value))
+
+
+def _ancestor(ancestor: "Ancestor") -> Text:
+    record = ancestor.record
+    indent = "  " * (ancestor.depth + 1)
+    settings = ", ".join(
+        f"{name.replace('_', '-')} {value}" for name, value in record["parameters"].items() if value is not None
+    )
+    line = Text.assemble(
+        indent, (ancestor.role, "bold"), f"  {record['artifact']} {ancestor.fingerprint[:12]}, {ancestor.rows:,} rows"
+    )
+    line.append(visible(f", by {record['stage']} of steerx {record['version']}: {settings}"))
+    for role, model in record["models"].items():
+        line.append(visible(f"; {role} {', '.join(model.values())}"))
+    return line

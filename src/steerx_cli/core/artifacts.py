@@ -1,0 +1,292 @@
+"""The only reader and writer of Parquet: whole files with their provenance, parts of unfinished ones, rows by range."""
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.provenance import FOOTER_KEY, Footer
+from steerx_cli.core.schemas import ARTIFACTS, Artifact
+
+# Page checksums cost a few per cent and turn a flipped bit into an error instead of a wrong number.
+_WRITE = {"compression": "zstd", "write_page_checksum": True, "version": "2.6"}
+_USER_IDS_AT_ONCE = 65_536  # a few MB
+
+
+# --- rows that fit their schema ---------------------------------------------------------------------------------------
+
+
+def conform(rows: pa.Table, artifact: Artifact) -> pa.Table:
+    """Give `rows` exactly the artifact's columns and types, or say what does not fit."""
+    wanted, given = artifact.columns, rows.schema
+    if set(wanted.names) != set(given.names):
+        missing, extra = sorted({*wanted.names} - {*given.names}), sorted({*given.names} - {*wanted.names})
+        raise SteerxError(f"rows of {artifact.name} lack the columns {missing} and have {extra} beside their own")
+    for column in wanted:
+        if not column.nullable and rows[column.name].null_count:
+            raise SteerxError(f"column {column.name} of {artifact.name} has empty values, and may have none")
+    try:
+        fitting = rows.select(wanted.names).cast(wanted).combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise SteerxError(f"rows of {artifact.name} do not fit its columns: {_first_line(error)}") from error
+    if len(fitting) != len(fitting.group_by(list(artifact.key)).aggregate([])):
+        raise SteerxError(f"two rows of {artifact.name} have the same {', '.join(artifact.key)}")
+    return fitting
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the name `path` only once it is whole and on the disk."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class _Hashing(io.RawIOBase):
+    """A file that knows the digest of what was written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return self._file.write(data)
+
+
+class Writer:
+    """Writes rows in groups of a fixed size: the bytes depend on the rows alone, not on how they arrived."""
+
+    def __init__(self, file: BinaryIO, artifact: Artifact) -> None:
+        self._artifact = artifact
+        self._file = _Hashing(file)
+        self._parquet = pq.ParquetWriter(self._file, artifact.columns, **_WRITE)
+        self._waiting = artifact.columns.empty_table()
+        self.rows = 0
+
+    def write(self, rows: pa.Table) -> None:
+        """Take rows that fit the schema (see `conform`)."""
+        size = self._artifact.rows_per_group
+        self.rows += len(rows)
+        waiting = pa.concat_tables([self._waiting, rows])
+        while len(waiting) >= size:
+            self._flush(waiting.slice(0, size))
+            waiting = waiting.slice(size)
+        self._waiting = waiting
+
+    def _flush(self, rows: pa.Table) -> None:
+        self._parquet.write_table(rows.combine_chunks(), row_group_size=max(1, len(rows)))
+
+    def flush(self) -> str:
+        """Write what is left, and tell the digest of all rows."""
+        if len(self._waiting):
+            self._flush(self._waiting)
+        self._waiting = self._artifact.columns.empty_table()
+        return self._file.digest.hexdigest()
+
+    def close(self, footer: Footer) -> None:
+        """Write what is left, and the provenance."""
+        self.flush()
+        self._parquet.add_key_value_metadata({FOOTER_KEY: footer.to_json()})
+        self._parquet.close()
+
+
+@contextmanager
+def writing(path: Path, artifact: Artifact) -> Iterator[Writer]:
+    """Write an artifact that appears under `path` by one rename, once `Writer.close` was called."""
+    with replacing(path) as file:
+        writer = Writer(file, artifact)
+        yield writer
+
+
+@dataclass(frozen=True)
+class Part:
+    """One finished chunk of an unfinished artifact."""
+
+    rows: int
+    note: str
+    digest: bytes  # of the rows' pages as written, the note left out
+
+
+def write_part(path: Path, rows: pa.Table, note: str) -> None:
+    """Write one chunk (rows that fit) with a note beside it, whole or not at all."""
+    buffer = io.BytesIO()
+    parquet = pq.ParquetWriter(buffer, rows.schema, **_WRITE)
+    parquet.write_table(rows, row_group_size=max(1, len(rows)))
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    parquet.add_key_value_metadata({f"{FOOTER_KEY}.part": note, f"{FOOTER_KEY}.digest": digest})
+    parquet.close()
+    with replacing(path) as file:
+        file.write(buffer.getbuffer())
+
+
+def read_part(path: Path) -> Part | None:
+    """What a finished part says of itself; None where the file is damaged."""
+    try:
+        metadata = pq.read_metadata(path)
+        notes = metadata.metadata
+        return Part(
+            rows=metadata.num_rows,
+            note=notes[f"{FOOTER_KEY}.part".encode()].decode(),
+            digest=bytes.fromhex(notes[f"{FOOTER_KEY}.digest".encode()].decode()),
+        )
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+        return None
+
+
+def read_part_rows(path: Path, artifact: Artifact) -> pa.Table:
+    """The rows of a finished part, its pages checked."""
+    with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
+        return parquet.read().replace_schema_metadata(None).cast(artifact.columns)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _whole(path: Path, artifact: Artifact) -> Iterator[None]:
+    """Say of a file that cannot be read which file it is and how to get a good one."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SteerxError(f"{path} does not exist: `{artifact.written_by}` writes it") from error
+    except PermissionError as error:
+        raise SteerxError(f"{path} may not be read by this user: change its permissions") from error
+    except (OSError, pa.ArrowException) as error:
+        raise SteerxError(
+            f"{path} is damaged or no Parquet file ({_first_line(error)}): make it again with `{artifact.written_by}`"
+        ) from error
+
+
+def read_footer(path: Path, artifact: Artifact) -> Footer:
+    """The provenance of one file, once it is sure that the file is this artifact in today's schema."""
+    with _whole(path, artifact), pq.ParquetFile(path) as parquet:
+        schema, metadata = parquet.schema_arrow, parquet.metadata
+    text = (metadata.metadata or {}).get(FOOTER_KEY.encode())
+    if text is None:
+        raise SteerxError(f"{path} was not written by steerx: `{artifact.written_by}` writes {artifact.name}")
+    footer = _footer_from(path, text.decode())
+    _check_kind(path, footer, artifact)
+    if not schema.remove_metadata().equals(artifact.columns):
+        raise SteerxError(
+            f"{path} has other columns than {artifact.name} version {artifact.version}: {_redo(artifact)}"
+        )
+    if metadata.num_rows != footer.rows:
+        raise SteerxError(f"{path} was changed after steerx wrote it ({metadata.num_rows} rows, not {footer.rows})")
+    return footer
+
+
+def _footer_from(path: Path, text: str) -> Footer:
+    try:
+        return Footer.from_json(text)
+    except (ValueError, TypeError, KeyError) as error:
+        raise SteerxError(f"{path} has a provenance that this steerx cannot read: update steerx") from error
+
+
+def _check_kind(path: Path, footer: Footer, artifact: Artifact) -> None:
+    found = footer.record.artifact
+    if found != artifact.name:
+        raise SteerxError(f"{path} holds {found}, not {artifact.name}: `{artifact.written_by}` writes {artifact.name}")
+    if footer.record.schema < artifact.version:
+        raise SteerxError(
+            f"{path} has {found} of version {footer.record.schema}, and this steerx reads version {artifact.version}: "
+            + _redo(artifact)
+        )
+    if footer.record.schema > artifact.version:
+        raise SteerxError(f"{path} comes from a newer steerx ({footer.record.version}): update steerx")
+
+
+def _redo(artifact: Artifact) -> str:
+    return f"make it again with `{artifact.written_by}`"
+
+
+def artifact_of(path: Path) -> Artifact:
+    """Which artifact a file holds, by its own provenance."""
+    anything = Artifact("an artifact", 0, "steerx", pa.schema([]), ())
+    with _whole(path, anything):
+        notes = pq.read_metadata(path).metadata or {}
+    text = notes.get(FOOTER_KEY.encode())
+    if text is None:
+        raise SteerxError(f"{path} was not written by steerx")
+    name = _footer_from(path, text.decode()).record.artifact
+    if name not in ARTIFACTS:
+        raise SteerxError(f"{path} holds {name}, which this steerx does not know: update steerx")
+    return ARTIFACTS[name]
+
+
+class File:
+    """One Parquet file of an artifact, read by row range."""
+
+    def __init__(self, path: Path, artifact: Artifact) -> None:
+        self.path = path
+        self.footer = read_footer(path, artifact)
+        self._artifact = artifact
+        self._open: pq.ParquetFile | None = None
+        self._group: tuple[int, pa.Table] | None = None  # the row group read last: the next chunk often starts in it
+
+    def _parquet(self) -> pq.ParquetFile:
+        if self._open is None:
+            self._open = pq.ParquetFile(self.path, page_checksum_verification=True)
+        return self._open
+
+    def user_ids(self) -> Iterator[list[str]]:
+        """Every row's user, some rows at a time."""
+        with _whole(self.path, self._artifact):
+            for batch in self._parquet().iter_batches(_USER_IDS_AT_ONCE, columns=["user_id"], use_threads=False):
+                yield batch.column(0).to_pylist()
+
+    def read(self, start: int, stop: int) -> pa.Table:
+        """The rows from `start` up to `stop`."""
+        with _whole(self.path, self._artifact):
+            pieces = [self._artifact.columns.empty_table()]
+            first = 0
+            for group in range(self._parquet().num_row_groups):
+                count = self._parquet().metadata.row_group(group).num_rows
+                if first < stop and start < first + count:
+                    pieces.append(
+                        self._read_group(group).slice(
+                            max(0, start - first), min(stop, first + count) - max(start, first)
+                        )
+                    )
+                first += count
+            return pa.concat_tables(pieces)
+
+    def _read_group(self, group: int) -> pa.Table:
+        if self._group is None or self._group[0] != group:
+            self._group = None  # let go of the old one before the new one takes its place
+            rows = self._parquet().read_row_group(group, use_threads=False)
+            self._group = (group, rows.replace_schema_metadata(None).cast(self._artifact.columns))
+        return self._group[1]

@@ -1,0 +1,205 @@
+"""One run of one stage: chunk by chunk, each kept as it is finished, and one file that appears at the end."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import polars as pl
+
+from steerx_cli.core.artifacts import (
+    Part,
+    conform,
+    read_footer,
+    read_part,
+    read_part_rows,
+    write_part,
+    writing,
+)
+from steerx_cli.core.chunks import Chunk, chunks_of, plan_chunks
+from steerx_cli.core.errors import Interrupted
+from steerx_cli.core.outputs import Output, explained
+from steerx_cli.core.progress import Progress
+from steerx_cli.core.provenance import Footer, Record, add_counts, chunk_digest, total_digest
+from steerx_cli.core.schemas import Artifact
+from steerx_cli.core.scope import Scope
+from steerx_cli.core.sources import Source
+from steerx_cli.core.summary import Summary
+
+Tables: TypeAlias = Mapping[str, pl.DataFrame]
+Counts: TypeAlias = Mapping[str, int]
+Compute: TypeAlias = Callable[[Tables], tuple[pl.DataFrame, Counts]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one stage is asked to make, and everything that decides its rows."""
+
+    stage: str
+    artifact: Artifact
+    driver: str  # the input whose users are worked on
+    sources: Mapping[str, Source]
+    parameters: Mapping[str, Any]
+    models: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def record(self, scope: Scope) -> Record:
+        """The part of the provenance that is known before anything is computed."""
+        return Record(
+            artifact=self.artifact.name,
+            schema=self.artifact.version,
+            stage=self.stage,
+            version=version("steerx"),
+            parameters={**self.parameters, "chunk_users": scope.chunk_users, "limit": scope.limit},
+            inputs={role: source.footer.fingerprint for role, source in self.sources.items()},
+            models=dict(self.models),
+        )
+
+
+class Job:
+    """A stage's work in one scope. Made before any model is loaded; all that can be refused is refused here."""
+
+    def __init__(self, work: Work, scope: Scope) -> None:
+        self._started = time.monotonic()
+        self._work = work
+        self._scope = scope
+        self._record = work.record(scope)
+        self._output = Output(scope.output, work.artifact, scope.overwrite)
+        self._output.check_folder()
+        self._up_to_date = self._output.is_finished(self._record, scope.shard)
+        chunks = plan_chunks(work.driver, work.sources, scope.chunk_users, scope.limit)
+        self._chunks = chunks_of(scope.shard, chunks)
+        self._parts_of_all = scope.output.with_name(f"{scope.output.name}.parts")
+        self._parts = self._parts_of_all / self._record.fingerprint[:16]
+
+    def run(self, prepare: Callable[[], Compute], progress: Progress) -> Summary:
+        """Do what is left to do. `prepare` loads what the chunks need, and is called only if a chunk is left."""
+        if self._scope.dry_run:
+            return self._summary("up to date" if self._up_to_date else "would run", self._finished_parts())
+        with self._output.locked():
+            if self._output.is_finished(self._record, self._scope.shard):
+                self._output.path.touch()  # make looks at the date only
+                self._clean()
+                return self._summary("up to date", {})
+            finished = self._finished_parts()
+            with self._interruptible():
+                self._do(prepare, progress, finished)
+                self._assemble()
+            self._clean()
+        return self._summary("finished", finished)
+
+    def _do(self, prepare: Callable[[], Compute], progress: Progress, finished: Mapping[int, Part]) -> None:
+        todo = [chunk for chunk in self._chunks if chunk.index not in finished]
+        if not todo:
+            return
+        with explained(self._parts):
+            self._parts.mkdir(parents=True, exist_ok=True)
+        compute = prepare()
+        users = sum(chunk.users for chunk in self._chunks)
+        progress.start(self._work.stage, users, "users", users - sum(chunk.users for chunk in todo))
+        for chunk in todo:
+            rows, counts = compute(self._read(chunk))
+            self._keep(chunk, rows, counts)
+            progress.advance(chunk.users)
+
+    def _read(self, chunk: Chunk) -> Tables:
+        return {
+            role: cast(pl.DataFrame, pl.from_arrow(source.read(*chunk.rows[role])))
+            for role, source in self._work.sources.items()
+        }
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def _part(self, chunk: Chunk) -> Path:
+        return self._parts / f"{chunk.index:06d}.parquet"
+
+    def _keep(self, chunk: Chunk, rows: pl.DataFrame, counts: Counts) -> None:
+        table = conform(rows.to_arrow(), self._work.artifact)
+        note = {"record": self._record.fingerprint, "counts": {name: n for name, n in counts.items() if n}}
+        with explained(self._output.path, self._kept()):
+            write_part(self._part(chunk), table, json.dumps(note, sort_keys=True))
+
+    def _finished_parts(self) -> dict[int, Part]:
+        found = {chunk.index: read_part(self._part(chunk)) for chunk in self._chunks if self._part(chunk).exists()}
+        return {
+            index: part
+            for index, part in found.items()
+            if part is not None and json.loads(part.note)["record"] == self._record.fingerprint
+        }
+
+    def _kept(self) -> str:
+        finished = len(self._finished_parts())
+        if not finished:
+            return ""
+        return f"{finished} of {len(self._chunks)} chunks are finished and kept; the same command continues"
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            kept = self._kept() or "no chunk was finished; the same command starts over"
+            raise Interrupted(f"stopped: {kept}") from interrupt
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def _assemble(self) -> None:
+        """Put the parts together in one file that appears at once."""
+        parts = self._finished_parts()
+        footer = self._footer([(chunk, parts[chunk.index]) for chunk in self._chunks])
+        with (
+            explained(self._output.path, self._kept()),
+            writing(self._output.path, self._work.artifact) as writer,
+        ):
+            for chunk in self._chunks:
+                writer.write(read_part_rows(self._part(chunk), self._work.artifact))
+            writer.close(footer)
+
+    def _footer(self, parts: list[tuple[Chunk, Part]]) -> Footer:
+        lineage: dict[str, Mapping[str, Any]] = {}
+        for source in self._work.sources.values():
+            lineage |= source.footer.lineage()
+        return Footer(
+            record=self._record,
+            rows=sum(part.rows for _, part in parts),
+            users=sum(chunk.users for chunk, _ in parts),
+            content=total_digest(chunk_digest(chunk.index, part.digest) for chunk, part in parts),
+            counts=add_counts(json.loads(part.note)["counts"] for _, part in parts),
+            ancestry=lineage,
+            shard=self._scope.shard,
+        )
+
+    def _clean(self) -> None:
+        """Remove this run's parts; those of runs with other settings are somebody's unfinished work and stay."""
+        shutil.rmtree(self._parts, ignore_errors=True)
+        if self._parts_of_all.is_dir() and not any(self._parts_of_all.iterdir()):
+            self._parts_of_all.rmdir()
+
+    def _summary(self, status: str, finished: Mapping[int, Part]) -> Summary:
+        footer = None if status == "would run" else read_footer(self._output.path, self._work.artifact)
+        now = [chunk.users for chunk in self._chunks if chunk.index not in finished] if status == "finished" else []
+        return Summary(
+            command=self._work.stage,
+            status=status,
+            output=str(self._output.path),
+            inputs={role: source.where for role, source in self._work.sources.items()},
+            parameters=self._record.parameters,
+            models=self._record.models,
+            rows=footer.rows if footer else None,
+            users=sum(chunk.users for chunk in self._chunks),
+            users_now=sum(now),
+            seconds=time.monotonic() - self._started,
+            counts=footer.counts if footer else {},
+            notes=tuple(self._notes(finished)),
+        )
+
+    def _notes(self, finished: Mapping[int, Part]) -> Iterator[str]:
+        if finished:
+            yield f"{len(finished)} of {len(self._chunks)} chunks were finished by an earlier run"
+        others = sorted(path.name for path in self._parts_of_all.glob("*") if path != self._parts)
+        if others:
+            yield f"unfinished runs with other settings are kept in {self._parts_of_all} ({len(others)})"

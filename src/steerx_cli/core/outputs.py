@@ -1,0 +1,126 @@
+"""The place of a result: who may write it now, what is there already, and what to say when the disk says no."""
+
+import errno
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from steerx_cli.core.artifacts import conform, read_footer, writing
+from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.provenance import Footer, Record, Shard
+from steerx_cli.core.schemas import Artifact
+
+_CURES = {
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "the disk quota is used up: free some space",
+    errno.EFBIG: "the file would be larger than is allowed here: raise the limit",
+    errno.EROFS: "the file system is read-only: name another place",
+    errno.EACCES: "this user may not write there: name another place or change the permissions",
+    errno.EPERM: "this user may not write there: name another place or change the permissions",
+    errno.ENOTDIR: "a file stands where a folder is needed: name another place",
+    errno.EEXIST: "a file stands where a folder is needed: name another place",
+    errno.EISDIR: "a folder stands where the file should be: name another place",
+    errno.ENAMETOOLONG: "the name is too long: name another place",
+}
+
+
+@contextmanager
+def explained(path: Path, kept: str = "") -> Iterator[None]:
+    """Turn what the system says about writing to `path` into one sentence; `kept` tells what is not lost."""
+    try:
+        yield
+    except OSError as error:
+        cure = _CURES.get(error.errno or 0, (error.strerror or str(error)) + ": name another place")
+        raise SteerxError(f"cannot write {path}: {cure}{kept and f'; {kept}'}") from error
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file to be written."""
+
+    path: Path
+    artifact: Artifact
+    overwrite: bool = False
+
+    def check_folder(self) -> None:
+        """Refuse a place that cannot take the file, without touching it."""
+        with explained(self.path):
+            if self.path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "is a folder")
+            folder = next(parent for parent in self.path.absolute().parents if parent.exists())
+            if not folder.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, "is a file")
+            if not os.access(folder, os.W_OK):
+                raise PermissionError(errno.EACCES, "may not be written")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only process that writes here; the system lets go when the process dies, however it dies."""
+        with explained(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
+            try:
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                raise SteerxError(
+                    f"another steerx is writing {self.path}: wait for it, or name another --output"
+                ) from error
+        try:
+            yield
+        finally:
+            # Removed while it is still held: whoever opened it meanwhile finds it without a name and starts over.
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
+
+    def is_finished(self, record: Record, shard: Shard | None) -> bool:
+        """Whether this very result is there already; what is there and is something else is not replaced unasked."""
+        if not self.path.exists():
+            return False
+        try:
+            footer = read_footer(self.path, self.artifact)
+        except SteerxError as error:
+            if self.overwrite:
+                return False
+            raise SteerxError(f"{error}; or replace it with --overwrite") from error
+        if footer.record == record and footer.shard == shard:
+            return True
+        if self.overwrite:
+            return False
+        changes = _changes(footer.record, record) or [f"shard {footer.shard or 'none'} → {shard or 'none'}"]
+        raise SteerxError(
+            f"{self.path} was made otherwise ({', '.join(changes)}): name another --output or --run, "
+            "or replace it with --overwrite"
+        )
+
+
+def _changes(old: Record, new: Record) -> list[str]:
+    """What differs between two records, in words that a person typed."""
+    if (old.stage, old.artifact) != (new.stage, new.artifact):
+        return [f"by {old.stage}, not {new.stage}"]
+    changed = [
+        f"{name.replace('_', '-')} {old.parameters.get(name, 'none')} → {new.parameters.get(name, 'none')}"
+        for name in _differing(old.parameters, new.parameters)
+    ]
+    changed += [f"other {role}" for role in _differing(old.inputs, new.inputs)]
+    changed += [f"other {role} model" for role in _differing(old.models, new.models)]
+    return changed + ([f"steerx {old.version} → {new.version}"] if old.version != new.version else [])
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+
+
+def write_whole(output: Output, record: Record, batches: Iterable[pa.Table], users: int) -> Footer:
+    """Write an artifact that was not made from other artifacts, from rows in the shared order of users."""
+    with output.locked(), explained(output.path), writing(output.path, output.artifact) as writer:
+        for batch in batches:
+            writer.write(conform(batch, output.artifact))
+        footer = Footer(record=record, rows=writer.rows, users=users, content=writer.flush())
+        writer.close(footer)
+    return footer

@@ -1,0 +1,79 @@
+"""Every artifact's columns, declared once; stages/<name>/README.md explains them and a test holds the two together."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A kind of Parquet file: its name, what is in it, which columns name a row, and which command writes it."""
+
+    name: str
+    version: int  # raised when a reader of the older columns would be wrong
+    written_by: str
+    columns: pa.Schema
+    key: tuple[str, ...]
+    rows_per_group: int = 8192  # about 10 MB of reviews: what a reader holds in memory at once
+
+
+def _text(name: str) -> pa.Field:
+    return pa.field(name, pa.string(), nullable=False)
+
+
+# The named fields that task templates draw on (title, description, …): a list, so that their order is kept and any
+# engine reads them.
+_FIELDS = pa.field(
+    "fields",
+    pa.list_(pa.field("element", pa.struct([_text("name"), _text("value")]), nullable=False)),
+    nullable=False,
+)
+_HISTORY = [
+    _text("item_id"),
+    _text("input"),
+    _text("response"),
+    pa.field("rating", pa.float64()),
+    pa.field("time", pa.timestamp("ms", tz="UTC")),
+    _FIELDS,
+]
+
+HISTORIES = Artifact(
+    name="histories",
+    version=1,
+    written_by="make demo-data",
+    columns=pa.schema([_text("user_id"), *_HISTORY]),
+    key=("user_id", "item_id"),
+)
+QUERIES = Artifact(
+    name="queries",
+    version=1,
+    written_by="make demo-data",
+    columns=pa.schema(
+        [
+            _text("user_id"),
+            _text("query_id"),
+            _text("split"),
+            _text("input"),
+            pa.field("reference", pa.string()),
+            _FIELDS,
+        ]
+    ),
+    key=("user_id", "query_id"),
+)
+RETRIEVED = Artifact(
+    name="retrieved",
+    version=1,
+    written_by="steerx retrieve",
+    columns=pa.schema(
+        [
+            _text("user_id"),
+            _text("query_id"),
+            pa.field("rank", pa.int32(), nullable=False),
+            pa.field("score", pa.float32()),
+            *_HISTORY,
+        ]
+    ),
+    key=("user_id", "query_id", "rank"),
+)
+
+ARTIFACTS = {artifact.name: artifact for artifact in (HISTORIES, QUERIES, RETRIEVED)}

@@ -1,0 +1,5 @@
+## retrieve: the user's histories that stand beside each query
+.PHONY: retrieve
+retrieve: $(RUN)/retrieved.parquet
+$(RUN)/retrieved.parquet: $(QUERIES) $(HISTORIES) | $(READY)
+	$(STEERX) retrieve $(COMMON) --queries $(QUERIES) --histories $(HISTORIES)
