@@ -18,6 +18,7 @@ from steerx_cli.core.schemas import ARTIFACTS, Artifact
 
 # Page checksums cost a few per cent and turn a flipped bit into an error instead of a wrong number.
 _WRITE = {"compression": "zstd", "write_page_checksum": True, "version": "2.6"}
+_PART_NOTE, _PART_DIGEST = f"{FOOTER_KEY}.part", f"{FOOTER_KEY}.digest"
 _USER_IDS_AT_ONCE = 65_536  # a few MB
 
 
@@ -51,8 +52,8 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the name `path` only once it is whole and on the disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Open a file that takes the name `path` only once it is whole and on the disk. One writer at a time."""
+    temporary = path.with_name(f".{path.name}.tmp")  # always the same: what a killed run left is written over
     try:
         with temporary.open("wb") as file:
             yield file
@@ -147,24 +148,23 @@ def write_part(path: Path, rows: pa.Table, note: str) -> None:
     parquet = pq.ParquetWriter(buffer, rows.schema, **_WRITE)
     parquet.write_table(rows, row_group_size=max(1, len(rows)))
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
-    parquet.add_key_value_metadata({f"{FOOTER_KEY}.part": note, f"{FOOTER_KEY}.digest": digest})
+    parquet.add_key_value_metadata({_PART_NOTE: note, _PART_DIGEST: digest})
     parquet.close()
     with replacing(path) as file:
         file.write(buffer.getbuffer())
 
 
 def read_part(path: Path) -> Part | None:
-    """What a finished part says of itself; None where the file is damaged."""
+    """What a finished part says of itself; None where a byte of it is not as it was written."""
     try:
-        metadata = pq.read_metadata(path)
-        notes = metadata.metadata
-        return Part(
-            rows=metadata.num_rows,
-            note=notes[f"{FOOTER_KEY}.part".encode()].decode(),
-            digest=bytes.fromhex(notes[f"{FOOTER_KEY}.digest".encode()].decode()),
-        )
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+        data = path.read_bytes()
+        metadata = pq.read_metadata(io.BytesIO(data))
+        notes = {key.decode(): value.decode() for key, value in (metadata.metadata or {}).items()}
+        pages = data[: -8 - int.from_bytes(data[-8:-4], "little")]  # before the footer, its length and the last PAR1
+        part = Part(metadata.num_rows, notes[_PART_NOTE], bytes.fromhex(notes[_PART_DIGEST]))
+    except (OSError, pa.ArrowException, KeyError, ValueError):
         return None
+    return part if hashlib.sha256(pages).digest() == part.digest else None
 
 
 def read_part_rows(path: Path, artifact: Artifact) -> pa.Table:

@@ -65,6 +65,7 @@ class Job:
 
     def __init__(self, work: Work, scope: Scope) -> None:
         self._started = time.monotonic()
+        self._damaged = 0
         self._work = work
         self._scope = scope
         self._record = work.record(scope)
@@ -119,17 +120,23 @@ class Job:
 
     def _keep(self, chunk: Chunk, rows: pl.DataFrame, counts: Counts) -> None:
         table = conform(rows.to_arrow(), self._work.artifact)
-        note = {"record": self._record.fingerprint, "counts": {name: n for name, n in counts.items() if n}}
-        with explained(self._output.path, self._kept()):
+        note = self._name_of(chunk) | {"counts": {name: number for name, number in counts.items() if number}}
+        with explained(self._output.path, self._kept):
             write_part(self._part(chunk), table, json.dumps(note, sort_keys=True))
 
+    def _name_of(self, chunk: Chunk) -> dict[str, Any]:
+        return {"record": self._record.fingerprint, "chunk": chunk.index}
+
     def _finished_parts(self) -> dict[int, Part]:
-        found = {chunk.index: read_part(self._part(chunk)) for chunk in self._chunks if self._part(chunk).exists()}
-        return {
-            index: part
-            for index, part in found.items()
-            if part is not None and json.loads(part.note)["record"] == self._record.fingerprint
+        """The parts of this run that are whole; a damaged one is made again, and told of."""
+        found = [(chunk, read_part(self._part(chunk))) for chunk in self._chunks if self._part(chunk).exists()]
+        whole = {
+            chunk.index: part
+            for chunk, part in found
+            if part is not None and self._name_of(chunk).items() <= json.loads(part.note).items()
         }
+        self._damaged = max(self._damaged, len(found) - len(whole))
+        return whole
 
     def _kept(self) -> str:
         finished = len(self._finished_parts())
@@ -152,7 +159,7 @@ class Job:
         parts = self._finished_parts()
         footer = self._footer([(chunk, parts[chunk.index]) for chunk in self._chunks])
         with (
-            explained(self._output.path, self._kept()),
+            explained(self._output.path, self._kept),
             writing(self._output.path, self._work.artifact) as writer,
         ):
             for chunk in self._chunks:
@@ -200,6 +207,8 @@ class Job:
     def _notes(self, finished: Mapping[int, Part]) -> Iterator[str]:
         if finished:
             yield f"{len(finished)} of {len(self._chunks)} chunks were finished by an earlier run"
+        if self._damaged:
+            yield f"{self._damaged} damaged chunks of an earlier run were made again"
         others = sorted(path.name for path in self._parts_of_all.glob("*") if path != self._parts)
         if others:
             yield f"unfinished runs with other settings are kept in {self._parts_of_all} ({len(others)})"

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +31,14 @@ _CURES = {
 
 
 @contextmanager
-def explained(path: Path, kept: str = "") -> Iterator[None]:
-    """Turn what the system says about writing to `path` into one sentence; `kept` tells what is not lost."""
+def explained(path: Path, kept: Callable[[], str] = str) -> Iterator[None]:
+    """Turn what the system says about writing to `path` into one sentence; `kept` finds out what is not lost."""
     try:
         yield
     except OSError as error:
         cure = _CURES.get(error.errno or 0, (error.strerror or str(error)) + ": name another place")
-        raise SteerxError(f"cannot write {path}: {cure}{kept and f'; {kept}'}") from error
+        not_lost = kept()
+        raise SteerxError(f"cannot write {path}: {cure}{not_lost and f'; {not_lost}'}") from error
 
 
 @dataclass(frozen=True)

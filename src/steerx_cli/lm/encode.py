@@ -1,0 +1,144 @@
+"""Texts → vectors for dense retrieval, as Contriever makes them: the mean over a text's tokens of the last state."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steerx_cli.core.errors import SteerxError
+from steerx_cli.lm.models import ModelRequest, load_encoder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Ids = NDArray[np.int32]
+Vectors = NDArray[np.float32]
+
+_TEXTS_AT_ONCE = 1024  # a tokenizer keeps about 100 bytes a token until it has done the whole list
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The vectors of texts, and what had to be done to get them."""
+
+    vectors: Vectors  # [texts, hidden]
+    truncated: int  # distinct texts that were longer than the model takes
+    halved: int  # times that a batch was halved for memory; with any, vectors are equal to 1e-5 only
+
+
+class Encoder:
+    """A loaded encoder; in float32 the texts beside a text move its vector by less than 1e-5."""
+
+    def __init__(self, request: ModelRequest) -> None:
+        self._model, self._tokenizer = load_encoder(request)
+        self._longest = longest_input(self._model, self._tokenizer)
+
+    def encode(
+        self, texts: Sequence[str], batch_tokens: int, on_progress: Callable[[int], None] | None = None
+    ) -> Encoded:
+        """Encode each distinct text once, at most `batch_tokens` tokens at a time, padding counted.
+
+        `on_progress` is told how many more of `texts` are done.
+        """
+        rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        places = np.array([rows[text] for text in texts], dtype=np.intp)
+        uses = np.bincount(places, minlength=len(rows))
+        ids, truncated = self._tokenize(list(rows))
+
+        def report(batch: list[int]) -> None:
+            if on_progress is not None:
+                on_progress(int(uses[batch].sum()))
+
+        vectors, halved = self._vectors(ids, batch_tokens, report)
+        return Encoded(vectors[places], truncated, halved)
+
+    def _vectors(self, ids: list[Ids], batch_tokens: int, on_batch: Callable[[list[int]], None]) -> tuple[Vectors, int]:
+        """The vector of each row of ids, and how often a batch had to be halved."""
+        vectors = np.zeros((len(ids), self._model.config.hidden_size), dtype=np.float32)
+        waiting = sorted(range(len(ids)), key=lambda row: -len(ids[row]))  # longest first: memory runs out at once
+        halved = 0
+        while waiting:
+            longest = len(ids[waiting[0]])
+            batch = waiting[: fitting(longest, batch_tokens)]
+            means = self._means([ids[row] for row in batch])
+            if means is None:
+                batch_tokens = len(batch) // 2 * longest  # for the batches after it too
+                halved += 1
+                continue
+            vectors[batch] = means
+            del waiting[: len(batch)]
+            on_batch(batch)
+        return vectors, halved
+
+    def _tokenize(self, texts: list[str]) -> tuple[list[Ids], int]:
+        """The ids of each text, cut to what the model takes, and how many were cut."""
+        found: list[Ids] = []
+        truncated = 0
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            some = texts[start : start + _TEXTS_AT_ONCE]
+            ids = self._ids(some)
+            too_long = [row for row, all_ids in enumerate(ids) if len(all_ids) > self._longest]
+            if too_long:  # once more, because only the tokenizer knows which special ids a cut text keeps
+                for row, cut in zip(too_long, self._ids([some[row] for row in too_long], self._longest), strict=True):
+                    ids[row] = cut
+            truncated += len(too_long)
+            found += [np.array(row, dtype=np.int32) for row in ids]
+        return found, truncated
+
+    def _ids(self, texts: list[str], longest: int | None = None) -> list[list[int]]:
+        encoded = self._tokenizer(
+            texts,
+            truncation=longest is not None,
+            max_length=longest,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        return list(encoded["input_ids"])
+
+    def _means(self, ids: list[Ids]) -> Vectors | None:
+        """The mean state of each row; None where they do not fit in memory together."""
+        import torch
+
+        tokens, mask = pad(ids, self._tokenizer.pad_token_id or 0)
+        try:
+            with torch.inference_mode():
+                kept = torch.from_numpy(mask).to(self._model.device)
+                states = self._model(
+                    input_ids=torch.from_numpy(tokens).to(self._model.device), attention_mask=kept.long()
+                ).last_hidden_state
+                # Filled, not multiplied: the state of a row without any token may be NaN.
+                total = states.float().masked_fill(~kept[..., None], 0.0).sum(1)
+                means: Vectors = (total / kept.sum(1, keepdim=True).clamp(min=1)).cpu().numpy()
+                return means
+        except torch.OutOfMemoryError as error:
+            if len(ids) == 1:
+                raise SteerxError(
+                    f"one text of {len(ids[0])} tokens does not fit in memory: choose a smaller dtype or model"
+                ) from error
+        torch.cuda.empty_cache()
+        return None
+
+
+def fitting(longest: int, batch_tokens: int) -> int:
+    """How many texts, none longer than `longest` tokens, go together; one always does."""
+    return max(1, batch_tokens // max(1, longest))
+
+
+def pad(ids: list[Ids], filler: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """One row a text, filled up on the right, and which of its places are the text's."""
+    lengths = np.array([len(row) for row in ids])
+    mask = np.arange(max(1, lengths.max())) < lengths[:, None]
+    tokens = np.full(mask.shape, filler, dtype=np.int64)
+    tokens[mask] = np.concatenate(ids)
+    return tokens, mask
+
+
+def longest_input(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
+    """The most tokens that the model takes, the tokenizer's own special ones counted."""
+    positions = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
+    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)  # RoBERTa's kind count positions from the one after it
+    return int(min(tokenizer.model_max_length, positions - (0 if padding is None else padding + 1)))

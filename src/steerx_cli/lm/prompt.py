@@ -1,0 +1,299 @@
+"""The one renderer: templates and people's texts → a prompt that knows in which characters each part lies.
+
+Instruction P, block, input x, response; one blank line between the first three. A text is tokenised once, whole, and
+its parts are looked up by `tokens_in`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+from steerx_cli.core.errors import SteerxError
+from steerx_cli.lm.templates import Smoothing, Task, put
+
+PromptFormat: TypeAlias = Literal["chat", "plain"]
+
+# --- what goes in -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Item:
+    """What a person responds to: the input as a whole and the named fields, as templates draw on them."""
+
+    input: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def values(self) -> Mapping[str, str]:
+        """Everything that a template can name."""
+        return {**self.fields, "input": self.input}
+
+
+@dataclass(frozen=True)
+class History:
+    """A pair (x_i, h_i)."""
+
+    item: Item
+    response: str
+
+
+@dataclass(frozen=True)
+class Histories:
+    """H, in this order."""
+
+    items: tuple[History, ...]
+
+    def __post_init__(self) -> None:
+        """Which kind of nothing is meant is for the caller to say."""
+        if not self.items:
+            raise ValueError("no histories: say EmptyHistory() or NoBlock()")
+
+
+@dataclass(frozen=True)
+class EmptyHistory:
+    """∅ of Eq. 12: the history block, saying that there is none."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """S, in the history block's place."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class NoBlock:
+    """∅ of Eq. 2, 15 and 16: nothing between instruction and input, as in `non-perso`."""
+
+
+Block: TypeAlias = Histories | EmptyHistory | Description | NoBlock
+
+
+# --- what comes out ---------------------------------------------------------------------------------------------------
+
+
+class Span(NamedTuple):
+    """Characters of a text, `text[start:end]`."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A rendered text and where its parts lie in it."""
+
+    text: str
+    add_special_tokens: bool  # for the tokenizer: a chat frame holds them already, a plain text does not
+    block: Span | None  # heading included
+    histories: tuple[Span, ...]  # each as a whole; for the smoothing prompt, each history's anchors
+    responses: tuple[Span, ...]  # each history's response
+    description: Span | None
+    input: Span  # for the smoothing prompt, all anchors
+    response: Span  # to the end of the text; empty where the model is to write it
+
+
+# --- the frame --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What stands around a message: a chat template's user turn, or nothing."""
+
+    format: PromptFormat
+    prefix: str = ""
+    suffix: str = ""
+
+
+PLAIN = Frame("plain")
+
+_SENTINEL = "The-place-of-the-message-0f9a3c"  # no white space at its ends, nothing that a template looks for
+_DAY = "26 Jul 2024"  # Llama's templates write today's date where they are given none; this is their own fall-back
+
+
+class ChatTokenizer(Protocol):
+    """As much of a transformers tokenizer as a frame is made from."""
+
+    chat_template: object
+
+    def apply_chat_template(
+        self,
+        conversation: list[dict[str, str]],
+        /,
+        *,
+        tokenize: bool,
+        add_generation_prompt: bool,
+        enable_thinking: bool,
+        date_string: str,
+    ) -> object:
+        """The conversation in the model's own format; keywords that a template does not know have no effect."""
+
+
+def make_frame(prompt_format: PromptFormat, tokenizer: ChatTokenizer) -> Frame:
+    """The frame of all prompts of one tokenizer: one user turn, thinking off."""
+    return PLAIN if prompt_format == "plain" else _chat_frame(tokenizer)
+
+
+def _chat_frame(tokenizer: ChatTokenizer) -> Frame:
+    # A sentinel is rendered in the message's place: no template can trim a person's text, or branch on it.
+    if not tokenizer.chat_template:
+        raise SteerxError("this model's tokenizer has no chat template: use --prompt-format plain")
+    around = _rendered(tokenizer).split(_SENTINEL)
+    if len(around) != 2:
+        raise SteerxError(
+            f"this model's chat template gives a user's message back {len(around) - 1} times, not once as it is: "
+            "use --prompt-format plain"
+        )
+    return Frame("chat", *around)
+
+
+def _rendered(tokenizer: ChatTokenizer) -> str:
+    from jinja2 import TemplateError
+
+    try:
+        rendered = tokenizer.apply_chat_template(
+            [{"role": "user", "content": _SENTINEL}],
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=False,
+            date_string=_DAY,
+        )
+    except (TemplateError, TypeError, ValueError) as error:
+        raise SteerxError(
+            f"this model's chat template does not take a single user turn ({error}): use --prompt-format plain"
+        ) from error
+    return str(rendered)
+
+
+# --- rendering --------------------------------------------------------------------------------------------------------
+
+
+class _Draft:
+    """A text that grows piece by piece and tells where each piece lies."""
+
+    def __init__(self, opening: str) -> None:
+        self._pieces = [opening]
+        self.length = len(opening)
+
+    def add(self, piece: str) -> Span:
+        start = self.length
+        self._pieces.append(piece)
+        self.length += len(piece)
+        return Span(start, self.length)
+
+    def text(self) -> str:
+        return "".join(self._pieces)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Where a block and its parts came to lie."""
+
+    block: Span | None = None
+    histories: tuple[Span, ...] = ()
+    responses: tuple[Span, ...] = ()
+    description: Span | None = None
+
+
+def render(task: Task, frame: Frame, item: Item, block: Block, response: str = "") -> Prompt:
+    """The prompt for x with H, ∅ or S before it, and the response, given or still to come."""
+    draft = _Draft(frame.prefix + task.instruction)
+    placed = _add_block(draft, task, block)
+    filled = task.fill(task.input, item.values)
+    plain = frame.format == "plain"
+    if filled or plain:
+        draft.add("\n\n")
+    asked = draft.add(filled)
+    draft.add((_label(task, filled) if plain else "") + frame.suffix)
+    answer = draft.add(response)
+    return Prompt(
+        text=draft.text(),
+        add_special_tokens=plain,
+        block=placed.block,
+        histories=placed.histories,
+        responses=placed.responses,
+        description=placed.description,
+        input=asked,
+        response=answer,
+    )
+
+
+def _label(task: Task, above: str) -> str:
+    """The label on a line of its own, so that in plain format a history and a completion open with the same tokens."""
+    return f"\n{task.label}\n" if above else f"{task.label}\n"
+
+
+def _add_block(draft: _Draft, task: Task, block: Block) -> _Placed:
+    if isinstance(block, NoBlock):
+        return _Placed()
+    draft.add("\n\n")
+    start = draft.length
+    match block:
+        case Histories(items):
+            draft.add(task.history_heading)
+            pairs = [_add_history(draft, task, history) for history in items]
+            return _Placed(Span(start, draft.length), tuple(whole for whole, _ in pairs), tuple(h for _, h in pairs))
+        case EmptyHistory():
+            draft.add(f"{task.history_heading}\n{task.empty_history}")
+            return _Placed(Span(start, draft.length))
+        case Description(text):
+            draft.add(f"{task.description_heading}\n")
+            described = draft.add(text)
+            return _Placed(Span(start, draft.length), description=described)
+
+
+def _add_history(draft: _Draft, task: Task, history: History) -> tuple[Span, Span]:
+    """The item as a whole and its response; no number, so that it reads the same wherever it stands."""
+    draft.add("\n\n")
+    start = draft.length
+    filled = task.fill(task.item, history.item.values)
+    draft.add(filled + _label(task, filled))
+    response = draft.add(history.response)
+    return Span(start, draft.length), response
+
+
+def render_smoothing(
+    smoothing: Smoothing, task: Task, frame: Frame, anchors: Sequence[Sequence[str]], response: str = ""
+) -> Prompt:
+    """The prompt that turns each history's anchors into a description (Eq. 14); histories without any are left out."""
+    groups = [group for group in anchors if group]
+    if not groups:
+        raise ValueError("no anchors: there is nothing to describe")
+    plain = frame.format == "plain"
+    instruction = smoothing.one if len(groups) == 1 else smoothing.joint
+    draft = _Draft(frame.prefix + put(instruction, {"kind": task.kind}))
+    histories = tuple(_add_anchors(draft, smoothing, group) for group in groups)
+    asked = Span(histories[0].start, draft.length)
+    draft.add((f"\n{smoothing.label}\n" if plain else "") + frame.suffix)
+    answer = draft.add(response)
+    return Prompt(draft.text(), plain, None, histories, (), None, asked, answer)
+
+
+def _add_anchors(draft: _Draft, smoothing: Smoothing, anchors: Sequence[str]) -> Span:
+    draft.add(f"\n\n{smoothing.heading}\n")
+    return draft.add("\n".join(put(smoothing.anchor, {"anchor": anchor}) for anchor in anchors))
+
+
+# --- characters → tokens ----------------------------------------------------------------------------------------------
+
+
+def tokens_in(span: Span, text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
+    """Which tokens belong to a span, by the `offset_mapping` of the whole text; each belongs to one place only.
+
+    A token belongs to the span that holds its first character which is not white space (BPE tokens swallow the space
+    before a word), and a token of nothing but white space to the span that holds its first: a token that straddles a
+    span's start from a character outside is not in it, one that straddles its end is.
+    """
+    return [
+        index
+        for index, (start, end) in enumerate(offsets)
+        if start <= span.end and end > span.start and span.start <= _place(text, start, end) < span.end
+    ]
+
+
+def _place(text: str, start: int, end: int) -> int:
+    if start == end:
+        # GPT-2's kind trim the space from offsets, so that a token of spaces alone is left empty, just behind them.
+        # A special token that the tokenizer adds has (0, 0), and so lies nowhere.
+        return end - 1
+    return next((place for place in range(start, end) if not text[place].isspace()), start)

@@ -1,0 +1,297 @@
+"""The promise of every stage: stopped at any moment and in any way, it ends with the same bytes."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import steerx_cli.stages.retrieve as stage
+import support
+from steerx_cli.core.errors import Interrupted, SteerxError
+from steerx_cli.core.job import Counts, Tables
+from steerx_cli.core.outputs import Output
+from steerx_cli.core.schemas import RETRIEVED
+from steerx_cli.stages.retrieve import Settings
+
+
+@pytest.fixture
+def whole(data: Path, tmp_path: Path) -> bytes:
+    """The bytes of a run that nothing disturbed."""
+    support.retrieve(data, tmp_path / "whole.parquet")
+    return (tmp_path / "whole.parquet").read_bytes()
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_it_leaves_one_file_and_nothing_else(data: Path, tmp_path: Path) -> None:
+    support.retrieve(data, tmp_path / "retrieved.parquet")
+    assert leftovers(tmp_path) == ["retrieved.parquet"]
+
+
+def test_killed_two_hundred_times_it_ends_with_the_same_bytes(data: Path, tmp_path: Path, whole: bytes) -> None:
+    output = tmp_path / "killed" / "retrieved.parquet"
+    support.child(print).join()  # the server of processes takes a second to start
+    started = time.monotonic()
+    support.child(support.retrieve, data, output).join()
+    moment = support.moments(seed=7, longest=1.2 * (time.monotonic() - started))
+    kills = resumed = finished = 0
+    while kills < 200:
+        process = support.child(support.retrieve, data, output)
+        process.join(timeout=moment())
+        if process.is_alive():
+            process.kill()
+            process.join()
+            kills += 1
+            resumed += any(output.parent.glob("*.parts/*/*.parquet"))
+        else:
+            assert process.exitcode == 0
+            assert output.read_bytes() == whole
+            assert leftovers(output.parent) == ["retrieved.parquet"]
+            finished += 1
+            output.unlink()
+    support.retrieve(data, output)
+    assert output.read_bytes() == whole
+    assert leftovers(output.parent) == ["retrieved.parquet"]
+    assert resumed > 20, "too few kills fell between two chunks to show anything"
+
+
+def test_killed_before_any_line_it_ends_with_the_same_bytes(few: Path, tmp_path: Path) -> None:
+    support.retrieve(few, tmp_path / "whole.parquet")
+    whole = (tmp_path / "whole.parquet").read_bytes()
+    line = 0
+    while True:
+        line += 1
+        output = tmp_path / f"{line}" / "retrieved.parquet"
+        process = support.child(support.die_at_line, line, support.retrieve, few, output)
+        process.join()
+        if process.exitcode == 0:
+            break
+        support.retrieve(few, output)
+        assert output.read_bytes() == whole, f"killed before line {line}"
+        assert leftovers(output.parent) == ["retrieved.parquet"], f"killed before line {line}"
+    assert line > 300, "the run was shorter than it can be"
+
+
+def test_finished_chunks_are_not_computed_again(
+    data: Path, tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[str] = []
+
+    def stop_at_the_sixth(tables: Tables, settings: Settings) -> tuple[pl.DataFrame, Counts]:
+        computed.extend(tables["queries"]["user_id"])
+        if len(computed) == 6:
+            raise KeyboardInterrupt
+        return real(tables, settings)
+
+    real = stage.retrieve
+    monkeypatch.setattr(stage, "retrieve", stop_at_the_sixth)
+    with pytest.raises(Interrupted) as stopped:
+        support.retrieve(data, tmp_path / "retrieved.parquet")
+    assert str(stopped.value) == "stopped: 5 of 20 chunks are finished and kept; the same command continues"
+    summary = support.retrieve(data, tmp_path / "retrieved.parquet")
+    assert len(computed) == 6 + 15
+    assert (summary.users, summary.users_now) == (20, 15)
+    assert summary.notes == ("5 of 20 chunks were finished by an earlier run",)
+    assert (tmp_path / "retrieved.parquet").read_bytes() == whole
+
+
+def test_a_finished_run_is_not_done_again(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "retrieved.parquet"
+    support.retrieve(data, output)
+    os.utime(output, (0, 0))
+    monkeypatch.setattr(stage, "retrieve", lambda *_, **__: pytest.fail("computed again"))
+    assert support.retrieve(data, output).status == "up to date"
+    assert support.retrieve(data, output, overwrite=True).status == "up to date"
+    assert output.stat().st_mtime > 0, "make would run it again for ever"
+
+
+def test_another_setting_never_replaces_a_finished_result_unasked(data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "retrieved.parquet"
+    support.retrieve(data, output)
+    before = output.read_bytes()
+    with pytest.raises(SteerxError) as refused:
+        support.retrieve(data, output, Settings("recency", 3, 0))
+    assert str(refused.value) == (
+        f"{output} was made otherwise (top-k 2 → 3): name another --output or --run, or replace it with --overwrite"
+    )
+    assert output.read_bytes() == before
+    assert support.retrieve(data, output, Settings("recency", 3, 0), overwrite=True).status == "finished"
+    assert output.read_bytes() != before
+
+
+def test_another_setting_never_mixes_with_unfinished_work(
+    data: Path, tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "retrieved.parquet"
+    interrupted_after(9, monkeypatch, data, output)
+    summary = support.retrieve(data, output, Settings("recency", 3, 0))
+    assert summary.users_now == 20
+    assert summary.notes == (f"unfinished runs with other settings are kept in {output}.parts (1)",)
+    support.retrieve(data, tmp_path / "fresh.parquet", Settings("recency", 3, 0))
+    assert output.read_bytes() == (tmp_path / "fresh.parquet").read_bytes()
+    back = support.retrieve(data, output, overwrite=True)
+    assert (back.users_now, output.read_bytes()) == (11, whole)
+    assert leftovers(tmp_path) == ["fresh.parquet", "retrieved.parquet", "whole.parquet"]
+
+
+def interrupted_after(chunks: int, monkeypatch: pytest.MonkeyPatch, data: Path, output: Path) -> None:
+    """Leave a run with that many finished chunks."""
+    real, done = stage.retrieve, 0
+
+    def stop(tables: Tables, settings: Settings) -> tuple[pl.DataFrame, Counts]:
+        nonlocal done
+        if done == chunks:
+            raise KeyboardInterrupt
+        done += 1
+        return real(tables, settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "retrieve", stop)
+        with pytest.raises(Interrupted):
+            support.retrieve(data, output)
+
+
+def test_a_damaged_part_is_made_again(
+    data: Path, tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "retrieved.parquet"
+    interrupted_after(8, monkeypatch, data, output)
+    parts = sorted((tmp_path / "retrieved.parquet.parts").glob("*/*.parquet"))
+    parts[1].write_bytes(parts[1].read_bytes()[:-50])
+    parts[2].write_bytes(b"")
+    flip_a_byte(parts[3])
+    shutil.copy(parts[4], parts[5])
+    summary = support.retrieve(data, output)
+    assert output.read_bytes() == whole
+    assert summary.users_now == 20 - 4
+    assert "4 damaged chunks of an earlier run were made again" in summary.notes
+
+
+def flip_a_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[60] ^= 0xFF
+    path.write_bytes(data)
+
+
+def test_two_on_one_output_the_second_stops(data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "retrieved.parquet"
+    with Output(output, RETRIEVED).locked(), pytest.raises(SteerxError) as refused:
+        support.retrieve(data, output)
+    assert str(refused.value) == f"another steerx is writing {output}: wait for it, or name another --output"
+    assert support.retrieve(data, output).status == "finished"
+
+
+def test_many_at_once_make_one_whole_file(data: Path, tmp_path: Path, whole: bytes) -> None:
+    output = tmp_path / "busy" / "retrieved.parquet"
+    for _ in range(5):
+        processes = [support.child(support.retrieve, data, output) for _ in range(6)]
+        for process in processes:
+            process.join()
+        assert any(process.exitcode == 0 for process in processes)
+        assert output.read_bytes() == whole
+        assert leftovers(output.parent) == ["retrieved.parquet"]
+        output.unlink()
+
+
+# --- the disk says no -------------------------------------------------------------------------------------------------
+
+
+def steerx(data: Path, output: Path, most_bytes: int | None = None) -> subprocess.CompletedProcess[str]:
+    """The real command, with a bound on the size of the files that it may write."""
+    arguments = ["retrieve", "--retriever", "recency", "--chunk-users", "1", "--data", data, "--output", output]
+    return subprocess.run(
+        [sys.executable, "-m", "steerx_cli", *map(str, arguments), "--run", str(data.parent / "no-run")],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes)) if most_bytes else None,
+    )
+
+
+def test_a_file_that_may_not_grow_loses_no_finished_chunk(data: Path, tmp_path: Path, whole: bytes) -> None:
+    output = tmp_path / "retrieved.parquet"
+    ended = steerx(data, output, most_bytes=len(whole) - 100)
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"Error: cannot write {output}: the file would be larger than is allowed here: raise the limit; "
+        "20 of 20 chunks are finished and kept; the same command continues\n"
+    )
+    assert support.retrieve(data, output).users_now == 0
+    assert output.read_bytes() == whole
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_loses_no_finished_chunk(data: Path, small_disk: Path, whole: bytes) -> None:
+    output = small_disk / "retrieved.parquet"
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(192 * 1024))
+    ended = steerx(data, output)
+    kept = len(list(small_disk.glob("*.parts/*/*.parquet")))
+    assert 0 < kept < 20
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"Error: cannot write {output}: the disk is full: free some space; "
+        f"{kept} of 20 chunks are finished and kept; the same command continues\n"
+    )
+    ballast.unlink()
+    assert support.retrieve(data, output).users_now == 20 - kept
+    assert output.read_bytes() == whole
+
+
+def test_a_place_that_cannot_take_the_file_is_refused_first(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    folder = tmp_path / "folder.parquet"
+    folder.mkdir()
+    with pytest.raises(SteerxError, match="a file stands where a folder is needed: name another place"):
+        support.retrieve(data, file / "retrieved.parquet")
+    with pytest.raises(SteerxError, match="a folder stands where the file should be: name another place"):
+        support.retrieve(data, folder)
+
+
+def _as_nobody(data: Path, output: Path, told: Path) -> None:
+    support.retrieve(data, told.with_name("imports.parquet"))  # nobody may not read root's Python
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+    try:
+        support.retrieve(data, output)
+    except SteerxError as error:
+        told.write_text(str(error))
+
+
+def test_a_folder_that_may_not_be_written_is_refused_first(data: Path) -> None:
+    with tempfile.TemporaryDirectory() as top:
+        place = Path(top)
+        place.chmod(0o755)
+        shutil.copytree(data, place / "data")
+        (place / "data").chmod(0o755)
+        (place / "told").mkdir(mode=0o777)
+        (place / "told").chmod(0o777)
+        (place / "closed").mkdir()
+        (place / "closed").chmod(0o555)
+        support.child(_as_nobody, place / "data", place / "closed" / "r.parquet", place / "told" / "said").join()
+        assert (place / "told" / "said").read_text() == (
+            f"cannot write {place / 'closed' / 'r.parquet'}: this user may not write there: "
+            "name another place or change the permissions"
+        )

@@ -1,0 +1,74 @@
+"""What several tests need: small data, the stage under test, and children that can be killed."""
+
+import multiprocessing
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from steerx_cli.core.progress import Silent
+from steerx_cli.core.provenance import Shard
+from steerx_cli.core.scope import Scope
+from steerx_cli.core.summary import Summary
+from steerx_cli.stages.retrieve import Settings, run
+
+RECENT = Settings(retriever="recency", top_k=2, seed=0)
+
+
+def retrieve(data: Path, output: Path, settings: Settings = RECENT, **scope: Any) -> Summary:
+    """Run the stage on the people in `data`."""
+    place = Scope(output=output, **{"chunk_users": 1, **scope})
+    return run(settings, data / "queries.parquet", data / "histories.parquet", place, Silent())
+
+
+def shards(data: Path, folder: Path, count: int) -> list[Path]:
+    """Run the stage in `count` shards."""
+    paths = [folder / f"retrieved-{index:05d}-of-{count:05d}.parquet" for index in range(1, count + 1)]
+    for index, path in enumerate(paths, 1):
+        retrieve(data, path, shard=Shard(index, count))
+    return paths
+
+
+def children() -> ForkServerContext:
+    """A server that makes processes quickly, from a copy of Python in which all that a stage imports is there."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["steerx_cli.stages.retrieve", "pandas", "pyarrow.acero"])
+    return context
+
+
+def child(target: Callable[..., object], *arguments: object) -> BaseProcess:
+    """Start one."""
+    process = children().Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def die_at_line(number: int, work: Callable[..., object], *arguments: object) -> None:
+    """Do `work`, and be killed before the `number`-th line that it comes to in what keeps and writes results."""
+    left = number
+    writing = tuple(f"{os.sep}core{os.sep}{name}.py" for name in ("job", "outputs", "artifacts"))
+
+    def count(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+        nonlocal left
+        if not frame.f_code.co_filename.endswith(writing):
+            return None
+        if event == "line":
+            left -= 1
+            if left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return count
+
+    sys.settrace(count)
+    work(*arguments)
+
+
+def moments(seed: int, longest: float) -> Callable[[], float]:
+    """A stream of random moments, in seconds."""
+    draw = random.Random(seed)
+    return lambda: draw.uniform(0, longest)
