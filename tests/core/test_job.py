@@ -19,7 +19,7 @@ from steerx_cli.core.errors import Interrupted, SteerxError
 from steerx_cli.core.job import Counts, Tables
 from steerx_cli.core.outputs import Output
 from steerx_cli.core.schemas import RETRIEVED
-from steerx_cli.stages.retrieve import Settings
+from steerx_cli.stages.retrieve import Ranking, Settings
 
 
 @pytest.fixture
@@ -87,11 +87,11 @@ def test_finished_chunks_are_not_computed_again(
 ) -> None:
     computed: list[str] = []
 
-    def stop_at_the_sixth(tables: Tables, settings: Settings) -> tuple[pl.DataFrame, Counts]:
+    def stop_at_the_sixth(tables: Tables, ranking: Ranking, top_k: int | None) -> tuple[pl.DataFrame, Counts]:
         computed.extend(tables["queries"]["user_id"])
         if len(computed) == 6:
             raise KeyboardInterrupt
-        return real(tables, settings)
+        return real(tables, ranking, top_k)
 
     real = stage.retrieve
     monkeypatch.setattr(stage, "retrieve", stop_at_the_sixth)
@@ -148,12 +148,12 @@ def interrupted_after(chunks: int, monkeypatch: pytest.MonkeyPatch, data: Path, 
     """Leave a run with that many finished chunks."""
     real, done = stage.retrieve, 0
 
-    def stop(tables: Tables, settings: Settings) -> tuple[pl.DataFrame, Counts]:
+    def stop(tables: Tables, ranking: Ranking, top_k: int | None) -> tuple[pl.DataFrame, Counts]:
         nonlocal done
         if done == chunks:
             raise KeyboardInterrupt
         done += 1
-        return real(tables, settings)
+        return real(tables, ranking, top_k)
 
     with monkeypatch.context() as patch:
         patch.setattr(stage, "retrieve", stop)

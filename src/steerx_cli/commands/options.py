@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
@@ -15,7 +15,13 @@ from steerx_cli.core.presets import Preset, default_preset, load_preset
 from steerx_cli.core.provenance import Shard
 from steerx_cli.core.scope import Scope
 
+if TYPE_CHECKING:
+    from steerx_cli.lm.models import ModelRequest
+
+Given = TypeVar("Given")
+
 FILES = "Files"
+MODEL = "Model"
 PART = "Which part"
 TELLING = "What is told"
 
@@ -77,6 +83,41 @@ class Telling:
     as_json: Annotated[
         bool, typer.Option("--json", help="The summary as one JSON object on stdout.", rich_help_panel=TELLING)
     ] = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which model a stage runs, and how."""
+
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", help="A Hugging Face id, or a local folder.", metavar="ID_OR_PATH", rich_help_panel=MODEL
+        ),
+    ] = None
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="A branch, tag or commit of the id.", rich_help_panel=MODEL)
+    ] = None
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        typer.Option("--dtype", help="The numbers it computes with; auto is its own.", rich_help_panel=MODEL),
+    ] = "auto"
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda or one GPU such as cuda:0.", rich_help_panel=MODEL)
+    ] = "auto"
+    batch_tokens: Annotated[
+        int, typer.Option("--batch-tokens", help="Tokens in one forward pass.", min=1, rich_help_panel=MODEL)
+    ] = 8192
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.", rich_help_panel=MODEL)
+    ] = False
+
+    def request(self, example: str) -> "ModelRequest":
+        """The model to look for; `example` is one that a person could name."""
+        from steerx_cli.lm.models import ModelRequest
+
+        name = needed(self.model, "--model", f"a model (--model {example})")
+        return ModelRequest(name, self.revision, self.dtype, self.device, self.trust_remote_code)
 
 
 DryRun = Annotated[
@@ -157,10 +198,10 @@ class Common(Telling):
         )
 
 
-def needed(value: Any, flag: str, example: str) -> Any:
+def needed(value: Given | None, flag: str, example: str) -> Given:
     """A setting that has no default of its own: without a preset it has to be named."""
     if value is None:
-        raise SteerxError(f"no preset is in force and no {flag} is given: name a preset (--preset NAME) or {example}")
+        raise SteerxError(f"neither {flag} nor a preset that sets it is given: name {example}, or use --preset")
     return value
 
 

@@ -6,18 +6,29 @@ from typing import Annotated, Literal
 import typer
 
 from steerx_cli import console
-from steerx_cli.commands.options import FILES, Common, Seed, bundled, needed
+from steerx_cli.commands.options import FILES, Common, Model, Seed, bundled, needed
+
+DENSE = "Dense retrieval"
 
 
 @bundled
 def retrieve(
+    model: Model,
     common: Common,
     retriever: Annotated[
-        Literal["recency", "random", "all"] | None,
+        Literal["recency", "random", "all", "dense"] | None,
         typer.Option("--retriever", help="How a user's histories are ranked.", show_default=False),
     ] = None,
     top_k: Annotated[int, typer.Option("--top-k", help="Histories kept for each query.", min=1)] = 2,
     seed: Seed = 0,
+    query_text: Annotated[
+        str,
+        typer.Option("--query-text", help="What is encoded of a query, from its fields.", rich_help_panel=DENSE),
+    ] = "{input}",
+    history_text: Annotated[
+        str,
+        typer.Option("--history-text", help="What is encoded of a history, from its fields.", rich_help_panel=DENSE),
+    ] = "{input} {response}",
     queries: Annotated[
         Path | None, typer.Option("--queries", help="The queries to answer.", rich_help_panel=FILES)
     ] = None,
@@ -31,8 +42,12 @@ def retrieve(
 
     Example: steerx retrieve --retriever recency --top-k 2
     """
-    from steerx_cli.stages.retrieve import Settings, run
+    from steerx_cli.stages.retrieve import Dense, Settings, run
 
-    settings = Settings(needed(retriever, "--retriever", "a retriever (--retriever recency)"), top_k, seed)
+    chosen = needed(retriever, "--retriever", "a retriever (--retriever recency)")
+    dense = None
+    if chosen == "dense":
+        dense = Dense(model.request("facebook/contriever"), query_text, history_text, model.batch_tokens)
     inputs = common.input("queries", queries), common.input("histories", histories)
+    settings = Settings(chosen, top_k, seed, dense)
     console.telling(common, lambda progress: run(settings, *inputs, common.scope("retrieved"), progress))

@@ -1,7 +1,6 @@
 """An input as a stage sees it: one artifact, in one file or in all its shards, checked before anything is computed."""
 
 import glob
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +15,13 @@ from steerx_cli.core.schemas import Artifact
 
 def find_files(where: Path) -> list[Path]:
     """The files that a name stands for: a file, the Parquet files of a folder, or those that a pattern matches."""
-    if os.path.isdir(where):  # noqa: PTH112 - Path.is_dir raises where a folder above may not be read
-        return sorted(where.glob("*.parquet"))
-    if not os.path.exists(where) and glob.has_magic(str(where)):
-        return sorted(Path(match) for match in glob.glob(str(where)))  # noqa: PTH207 - a Path has no root to glob from
+    try:
+        if where.is_dir():
+            return sorted(where.glob("*.parquet"))
+        if not where.exists() and glob.has_magic(str(where)):
+            return sorted(Path(match) for match in glob.glob(str(where)))  # noqa: PTH207 - a Path cannot glob from /
+    except PermissionError:
+        pass  # reading the file says so, with its name
     return [where]
 
 
