@@ -185,7 +185,7 @@ def _whole(path: Path, artifact: Artifact) -> Iterator[None]:
         raise SteerxError(f"{path} does not exist: `{artifact.written_by}` writes it") from error
     except PermissionError as error:
         raise SteerxError(f"{path} may not be read by this user: change its permissions") from error
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise SteerxError(
             f"{path} is damaged or no Parquet file ({_first_line(error)}): make it again with `{artifact.written_by}`"
         ) from error
@@ -194,24 +194,26 @@ def _whole(path: Path, artifact: Artifact) -> Iterator[None]:
 def read_footer(path: Path, artifact: Artifact) -> Footer:
     """The provenance of one file, once it is sure that the file is this artifact in today's schema."""
     with _whole(path, artifact), pq.ParquetFile(path) as parquet:
-        schema, metadata = parquet.schema_arrow, parquet.metadata
+        metadata = parquet.metadata
+        fits = parquet.schema_arrow.remove_metadata().equals(artifact.columns)
     text = (metadata.metadata or {}).get(FOOTER_KEY.encode())
     if text is None:
         raise SteerxError(f"{path} was not written by steerx: `{artifact.written_by}` writes {artifact.name}")
-    footer = _footer_from(path, text.decode())
+    footer = _footer_from(path, text)
     _check_kind(path, footer, artifact)
-    if not schema.remove_metadata().equals(artifact.columns):
+    if not fits:
         raise SteerxError(
             f"{path} has other columns than {artifact.name} version {artifact.version}: {_redo(artifact)}"
         )
-    if metadata.num_rows != footer.rows:
-        raise SteerxError(f"{path} was changed after steerx wrote it ({metadata.num_rows} rows, not {footer.rows})")
+    rows = sum(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+    if not rows == metadata.num_rows == footer.rows:
+        raise SteerxError(f"{path} was changed after steerx wrote it ({rows} rows, not {footer.rows})")
     return footer
 
 
-def _footer_from(path: Path, text: str) -> Footer:
+def _footer_from(path: Path, text: bytes) -> Footer:
     try:
-        return Footer.from_json(text)
+        return Footer.from_json(text.decode())
     except (ValueError, TypeError, KeyError) as error:
         raise SteerxError(f"{path} has a provenance that this steerx cannot read: update steerx") from error
 
@@ -241,7 +243,7 @@ def artifact_of(path: Path) -> Artifact:
     text = notes.get(FOOTER_KEY.encode())
     if text is None:
         raise SteerxError(f"{path} was not written by steerx")
-    name = _footer_from(path, text.decode()).record.artifact
+    name = _footer_from(path, text).record.artifact
     if name not in ARTIFACTS:
         raise SteerxError(f"{path} holds {name}, which this steerx does not know: update steerx")
     return ARTIFACTS[name]

@@ -17,6 +17,18 @@ class Artifact:
     rows_per_group: int = 8192  # about 10 MB of reviews: what a reader holds in memory at once
 
 
+def type_name(column: pa.Field) -> str:
+    """A column's type as the documentation writes it; a question mark where it may be empty."""
+    kind = column.type
+    if pa.types.is_list(kind):
+        name = f"list<{type_name(kind.value_field)}>"
+    elif pa.types.is_struct(kind):
+        name = f"{{{', '.join(f'{kind.field(i).name}: {type_name(kind.field(i))}' for i in range(kind.num_fields))}}}"
+    else:
+        name = {"double": "float64", "float": "float32"}.get(str(kind), str(kind))
+    return name if not column.nullable else f"{name}?"
+
+
 def _text(name: str) -> pa.Field:
     return pa.field(name, pa.string(), nullable=False)
 

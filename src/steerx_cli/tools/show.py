@@ -8,6 +8,7 @@ from typing import Any
 from steerx_cli.core.artifacts import artifact_of
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.provenance import Footer
+from steerx_cli.core.schemas import type_name
 from steerx_cli.core.sources import Source, find_files
 
 
@@ -59,10 +60,7 @@ def run(place: Path, rows: int) -> View:
         place=source.where,
         files=len(paths),
         footer=source.footer,
-        columns=[
-            (column.name, f"{column.type}{'' if column.nullable else ', never empty'}")
-            for column in source.artifact.columns
-        ],
+        columns=[(column.name, type_name(column)) for column in source.artifact.columns],
         rows=source.read(0, min(rows, source.footer.rows)).to_pylist(),
         chain=list(ancestors(source.footer)),
     )
