@@ -17,7 +17,7 @@ HISTORIES ?= $(DATA)/histories.parquet
 QUERIES   ?= $(DATA)/queries.parquet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-data check format test bench clean
+.PHONY: help demo demo-data check format test bench readme clean
 
 ## help: this list
 help:
@@ -50,12 +50,16 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 ## test: all tests
-test: $(READY)
+test: $(READY) demo-data
 	$(BIN)/pytest --numprocesses auto
 
 ## bench: speed and memory as ratios, written to tests/bench/results
 bench: $(READY)
 	$(BIN)/python tests/bench/artifacts.py
+
+## readme: run the README's session again and write down what it prints
+readme: $(READY) demo-data
+	$(BIN)/python tests/readme.py
 
 ## clean: remove the environment (your runs and data stay)
 clean:

@@ -1,0 +1,68 @@
+"""`make` as a newcomer meets it: its help, its runs, and that nothing is done twice."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from steerx_cli.demo.people import write_people
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+
+
+def make(*arguments: str) -> str:
+    """Run make in the checkout, with the environment that runs the tests in place of its own."""
+    here = [f"BIN={Path(sys.executable).parent}", "READY=/dev/null"]
+    ended = subprocess.run(["make", *here, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> list[str]:
+    """A run folder and data of their own."""
+    write_people(tmp_path / "data", count=4, each=3, seed=0)
+    return [f"RUN={tmp_path / 'run'}", f"DATA={tmp_path / 'data'}"]
+
+
+def test_alone_it_lists_every_target_with_its_help() -> None:
+    listed = dict(re.findall(r"^  make (\S+) +(\S.*)$", make(), re.MULTILINE))
+    rules = "".join(path.read_text() for path in [ROOT / "Makefile", *(ROOT / "stages").glob("*/stage.mk")])
+    phony = {name for line in re.findall(r"^\.PHONY: (.*)$", rules, re.MULTILINE) for name in line.split()}
+    assert set(listed) == phony
+
+
+def test_a_stage_runs_once_and_again_when_its_input_changes(place: list[str], tmp_path: Path) -> None:
+    output = tmp_path / "run" / "retrieved.parquet"
+    assert "steerx retrieve" in make("retrieve", *place)
+    first = output.read_bytes()
+    assert "steerx retrieve" not in make("retrieve", *place)
+    write_people(tmp_path / "data", count=5, each=3, seed=0)
+    assert "steerx retrieve" in make("retrieve", *place)
+    assert output.read_bytes() != first
+
+
+def test_an_input_that_was_only_touched_costs_one_look(place: list[str], tmp_path: Path) -> None:
+    output = tmp_path / "run" / "retrieved.parquet"
+    make("retrieve", *place)
+    first = output.read_bytes()
+    (tmp_path / "data" / "queries.parquet").touch()
+    assert "steerx retrieve" in make("retrieve", *place)
+    assert "steerx retrieve" not in make("retrieve", *place)
+    assert output.read_bytes() == first
+
+
+def test_the_demo_shows_what_came_out(place: list[str]) -> None:
+    shown = make("demo", *place)
+    assert "retrieved  8 rows, 4 users" in shown
+    assert "provenance" in shown
+
+
+def test_asking_what_would_be_done_does_nothing(place: list[str], tmp_path: Path) -> None:
+    assert "steerx retrieve" in make("-n", "demo", *place)
+    assert not (tmp_path / "run").exists()
