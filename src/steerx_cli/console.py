@@ -3,12 +3,13 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
@@ -16,7 +17,7 @@ from rich.text import Text
 
 from steerx_cli.core.progress import Progress, Silent
 from steerx_cli.core.summary import Summary
-from steerx_cli.core.text import shortened, visible
+from steerx_cli.core.text import visible
 
 if TYPE_CHECKING:
     from steerx_cli.tools.show import Ancestor, View
@@ -114,12 +115,7 @@ def _entries(summary: Summary, preset: str | None) -> Iterator[tuple[str, str]]:
         yield f"read {role}", place
     yield ("wrote" if summary.status == "finished" else "output"), summary.output
     if summary.parameters:
-        yield (
-            "with",
-            ", ".join(
-                f"{name.replace('_', '-')} {value}" for name, value in summary.parameters.items() if value is not None
-            ),
-        )
+        yield "with", _settings(summary.parameters)
     for role, model in summary.models.items():
         yield f"{role} model", ", ".join(model.values())
     yield "rows, users", f"{'?' if summary.rows is None else f'{summary.rows:,}'}, {summary.users:,}"
@@ -129,6 +125,11 @@ def _entries(summary: Summary, preset: str | None) -> Iterator[tuple[str, str]]:
         yield "note", f"{name}: {number:,}"
     for note in summary.notes:
         yield "note", note
+
+
+def _settings(parameters: Mapping[str, object]) -> str:
+    """Parameters as a person types them."""
+    return ", ".join(f"{name.replace('_', '-')} {value}" for name, value in parameters.items() if value is not None)
 
 
 def _time(summary: Summary) -> str:
@@ -166,27 +167,28 @@ def _show(view: "View", with_chain: bool, as_json: bool) -> None:
         print(json.dumps(document, ensure_ascii=False, default=str))  # noqa: T201
         return
     console = Console(highlight=False)
-    footer = view.footer
-    console.print(
-        Text.assemble(
-            (view.artifact, "bold"), f"  {footer.rows:,} rows, {footer.users:,} users  ", (visible(view.place), "dim")
-        )
-    )
-    console.print(_grid([(name, kind) for name, kind in view.columns], console.width))
+    console.print(_heading(view))
+    _print_pairs(console, view.columns)
     for number, row in enumerate(view.rows, 1):
         console.print(Text(f"row {number}", style="bold"))
-        console.print(_grid([(name, readable(value)) for name, value in row.items()], console.width))
+        _print_pairs(console, [(name, readable(value)) for name, value in row.items()])
     console.print(Text("provenance", style="bold"))
     for ancestor in view.chain if with_chain else view.chain[:1]:
-        console.print(_ancestor(ancestor), soft_wrap=True)
+        console.print(Padding(_ancestor(ancestor), (0, 0, 0, 2 * ancestor.depth + 2)))
 
 
-def _grid(pairs: list[tuple[str, str]], width: int) -> Table:
-    left = max((len(name) for name, _ in pairs), default=0)
-    grid = Table.grid(padding=(0, 2))
+def _heading(view: "View") -> Text:
+    size = f"  {view.footer.rows:,} rows, {view.footer.users:,} users  "
+    return Text.assemble((view.artifact, "bold"), size, (visible(view.place), "dim"))
+
+
+def _print_pairs(console: Console, pairs: list[tuple[str, str]]) -> None:
+    """A line for each name and value, cut at the terminal's width."""
+    longest = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
-        grid.add_row(Text(f"  {name.ljust(left)}", style="dim"), Text(shortened(value, width - left - 6), no_wrap=True))
-    return grid
+        line = Text.assemble((f"  {name.ljust(longest)}  ", "dim"), value)
+        line.truncate(console.width, overflow="ellipsis")
+        console.print(line, soft_wrap=True)
 
 
 def readable(value: Any) -> str:
@@ -198,14 +200,9 @@ def readable(value: Any) -> str:
 
 def _ancestor(ancestor: "Ancestor") -> Text:
     record = ancestor.record
-    indent = "  " * (ancestor.depth + 1)
-    settings = ", ".join(
-        f"{name.replace('_', '-')} {value}" for name, value in record["parameters"].items() if value is not None
-    )
-    line = Text.assemble(
-        indent, (ancestor.role, "bold"), f"  {record['artifact']} {ancestor.fingerprint[:12]}, {ancestor.rows:,} rows"
-    )
-    line.append(visible(f", by {record['stage']} of steerx {record['version']}: {settings}"))
+    kind = "" if ancestor.role == record["artifact"] else f"{record['artifact']} "
+    line = Text.assemble((ancestor.role, "bold"), f"  {kind}{ancestor.fingerprint[:12]}, {ancestor.rows:,} rows")
+    line.append(visible(f", by {record['stage']} of steerx {record['version']}: {_settings(record['parameters'])}"))
     for role, model in record["models"].items():
         line.append(visible(f"; {role} {', '.join(model.values())}"))
     return line

@@ -1,6 +1,5 @@
 """Presets: named settings in TOML, one table per stage, keys spelled like the flags."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.toml import read_toml
 
 _SHIPPED = Path(str(files("steerx_cli") / "presets"))
 _CHECKOUT = Path(__file__).resolve().parents[3]
@@ -45,18 +45,9 @@ def load_preset(name_or_file: str) -> Preset:
         raise SteerxError(
             f"there is no preset {name_or_file}: name one of {', '.join(preset_names())}, or a TOML file of your own"
         )
-    values = _resolved(_read(path), path.parent)
+    values = _resolved(read_toml(path, f"the preset {path}"), path.parent)
     stages = {key: value for key, value in values.items() if isinstance(value, dict)}
     return Preset(path.stem if shipped else str(path), {k: v for k, v in values.items() if k not in stages}, stages)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SteerxError(f"the preset {path} cannot be read ({error.strerror}): name a file that is there") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SteerxError(f"the preset {path} is not TOML: {error}") from error
 
 
 def _resolved(values: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -20,8 +20,3 @@ def _sign(character: str) -> str:
     if category == "Cs" or (category == "Cf" and character not in _JOINERS):
         return f"\\u{ord(character):04x}"
     return character
-
-
-def shortened(text: str, width: int) -> str:
-    """At most `width` characters of a text; what is cut away is shown as one dot."""
-    return text if len(text) <= width else text[: max(0, width - 1)] + "…"

@@ -1,7 +1,6 @@
 """The wording of prompts: task and smoothing templates in versioned TOML files, shipped or a person's own."""
 
 import re
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.provenance import fingerprint
+from steerx_cli.core.toml import read_toml
 
 _TASKS = Path(str(files("steerx_cli") / "tasks"))
 _SMOOTHING = Path(str(files("steerx_cli") / "prompts" / "smoothing.toml"))
@@ -131,7 +131,7 @@ _T = TypeVar("_T", Task, Smoothing)
 
 
 def _load(kind: type[_T], where: str, path: Path) -> _T:
-    values, known = _read(where, path), [field.name for field in fields(kind)]
+    values, known = read_toml(path, where), [field.name for field in fields(kind)]
     for key in values:
         if key not in known:
             raise SteerxError(f"{where} has the unknown key {key!r}: take it out, or name one of {_listed(known)}")
@@ -139,15 +139,6 @@ def _load(kind: type[_T], where: str, path: Path) -> _T:
         if key not in values:
             raise SteerxError(f"{where} lacks the key {key!r}: add it")
     return kind(**{key: _normalised(where, key, value) for key, value in values.items()})
-
-
-def _read(where: str, path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SteerxError(f"{where} cannot be read ({error.strerror}): name a file that is there") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SteerxError(f"{where} is not TOML: {error}") from error
 
 
 def _normalised(where: str, key: str, value: Any) -> Any:
