@@ -35,7 +35,7 @@ def test_a_tool_has_one_name_everywhere() -> None:
     assert modules(SOURCE / "tools") == names
     assert {path.stem for path in (ROOT / "tests" / "tools").glob("test_*.py")} == {f"test_{name}" for name in names}
     everything = names | {name.replace("-", "_") for name in STAGES}
-    assert modules(SOURCE / "commands") - {"options"} == everything
+    assert modules(SOURCE / "commands") - {"options", "presets"} == everything
 
 
 def test_every_stage_s_rule_runs_its_own_command() -> None:

@@ -1,6 +1,7 @@
 """The program: its commands in pipeline order, and the one place that turns errors into exit codes."""
 
 import os
+import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -52,22 +53,30 @@ def steerx(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code: 0, 1 for our own faults, 2 for what a person can mend, 130 for Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(arguments, standalone_mode=False)
+        code = int(app(words, standalone_mode=False) or 0)
+    except Interrupted as interrupt:
+        return _stopped(str(interrupt))
     except SteerxError as error:
         if os.environ.get("STEERX_DEBUG") == "1":
             traceback.print_exc()
-        stopped = isinstance(error, Interrupted)
-        console.say("Stopped:" if stopped else "Error:", str(error), "bold yellow" if stopped else "bold red")
-        return 130 if stopped else 2
-    except typer.TyperException as error:
-        console.say("Error:", _usage(error), "bold red")
+        console.say("Error:", str(error), "bold red")
         return 2
-    return int(code or 0)
+    except typer.TyperException as error:
+        console.say("Error:", _usage(error, words), "bold red")
+        return 2
+    # Typer makes a bare Ctrl-C a code of its own; it came where no work was under way.
+    return _stopped("nothing was begun; the same command starts over") if code == 130 else code
 
 
-def _usage(error: typer.TyperException) -> str:
+def _stopped(sentence: str) -> int:
+    console.say("Stopped:", sentence, "bold yellow")
+    return 130
+
+
+def _usage(error: typer.TyperException, words: Sequence[str]) -> str:
     """What was typed wrong, and where the right words are."""
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context else "steerx"
-    return f"{error.format_message().rstrip('.')}: see {command} --help"
+    command = next((f"steerx {word}" for word in words if word in {**STAGES, **TOOLS}), "steerx")
+    said = error.format_message().replace("Value error, ", "").rstrip(".")  # a prefix of the checker's, not ours
+    return f"{said}: see {command} --help"

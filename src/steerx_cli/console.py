@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
 from rich.text import Text
 
 from steerx_cli.core.progress import Progress, Silent
@@ -93,19 +92,16 @@ def telling(how: Telling, work: Callable[[Progress], Summary]) -> None:
         summary = work(bar)
     preset = getattr(how, "preset", None)
     if how.as_json:
-        print(json.dumps({"preset": preset, **asdict(summary)}, ensure_ascii=False))  # noqa: T201
+        print(json.dumps({"preset": preset, **asdict(summary)}))  # noqa: T201
     elif not how.quiet:
-        _stderr().print(summary_lines(summary, preset))
+        _tell(list(_entries(summary, preset)))
 
 
-def summary_lines(summary: Summary, preset: str | None) -> Table:
-    """The summary as two columns: what, and how much."""
-    lines = Table.grid(padding=(0, 2))
-    lines.add_column(style="dim", no_wrap=True)
-    lines.add_column(overflow="fold")
-    for name, value in _entries(summary, preset):
-        lines.add_row(Text(name), Text(visible(value)))
-    return lines
+def _tell(entries: list[tuple[str, str]]) -> None:
+    """Two columns: what, and how much."""
+    longest = max(len(name) for name, _ in entries)
+    for name, value in entries:
+        _stderr().print(Text.assemble((f"{name.ljust(longest)}  ", "dim"), visible(value)), soft_wrap=True)
 
 
 def _entries(summary: Summary, preset: str | None) -> Iterator[tuple[str, str]]:
@@ -164,7 +160,7 @@ def _show(view: "View", with_chain: bool, as_json: bool) -> None:
             "footer": asdict(view.footer),
             "columns": view.columns,
         }
-        print(json.dumps(document, ensure_ascii=False, default=str))  # noqa: T201
+        print(json.dumps(document))  # noqa: T201
         return
     console = Console(highlight=False)
     console.print(_heading(view))
@@ -174,7 +170,7 @@ def _show(view: "View", with_chain: bool, as_json: bool) -> None:
         _print_pairs(console, [(name, readable(value)) for name, value in row.items()])
     console.print(Text("provenance", style="bold"))
     for ancestor in view.chain if with_chain else view.chain[:1]:
-        console.print(Padding(_ancestor(ancestor), (0, 0, 0, 2 * ancestor.depth + 2)))
+        console.print(Padding(_ancestor(ancestor), (0, 0, 0, 2 * ancestor.depth + 2), expand=False))
 
 
 def _heading(view: "View") -> Text:
@@ -200,8 +196,9 @@ def readable(value: Any) -> str:
 
 def _ancestor(ancestor: "Ancestor") -> Text:
     record = ancestor.record
-    kind = "" if ancestor.role == record["artifact"] else f"{record['artifact']} "
-    line = Text.assemble((ancestor.role, "bold"), f"  {kind}{ancestor.fingerprint[:12]}, {ancestor.rows:,} rows")
+    kind = "" if ancestor.role == record["artifact"] else visible(f"{record['artifact']} ")
+    size = f"  {kind}{ancestor.fingerprint[:12]}, {ancestor.rows:,} rows"
+    line = Text.assemble((visible(ancestor.role), "bold"), size)
     line.append(visible(f", by {record['stage']} of steerx {record['version']}: {_settings(record['parameters'])}"))
     for role, model in record["models"].items():
         line.append(visible(f"; {role} {', '.join(model.values())}"))

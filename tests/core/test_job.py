@@ -97,7 +97,7 @@ def test_finished_chunks_are_not_computed_again(
     monkeypatch.setattr(stage, "retrieve", stop_at_the_sixth)
     with pytest.raises(Interrupted) as stopped:
         support.retrieve(data, tmp_path / "retrieved.parquet")
-    assert str(stopped.value) == "stopped: 5 of 20 chunks are finished and kept; the same command continues"
+    assert str(stopped.value) == "5 of 20 chunks are finished and kept; the same command continues"
     summary = support.retrieve(data, tmp_path / "retrieved.parquet")
     assert len(computed) == 6 + 15
     assert (summary.users, summary.users_now) == (20, 15)

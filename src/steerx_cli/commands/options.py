@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hin
 
 import typer
 
+from steerx_cli.commands.presets import apply_preset
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.places import artifact_path, find_input
-from steerx_cli.core.presets import Preset, default_preset, load_preset
 from steerx_cli.core.provenance import Shard
 from steerx_cli.core.scope import Scope
 
@@ -26,51 +27,12 @@ PART = "Which part"
 TELLING = "What is told"
 
 
-def parse_shard(text: str) -> Shard:
+def parse_shard(given: str) -> Shard:
     """Read I/N."""
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
-        raise typer.BadParameter(f"{text} is not I/N with I from 1 to N, such as 1/4")
-    return Shard(int(index), int(count))
-
-
-def apply_preset(context: typer.Context, name: str | None) -> str | None:
-    """Let a preset's values stand in for the options that were not given; they are checked as if they were typed."""
-    name = name or default_preset()
-    if name is None or context.resilient_parsing:
-        return name
-    preset = load_preset(name)
-    check_preset(preset, context)
-    options = option_names(context.command)
-    values = preset.values_for(context.info_name or "", set(options))
-    context.default_map = {options[key]: value for key, value in values.items()}
-    return preset.name
-
-
-def option_names(command: Any) -> dict[str, str]:
-    """A command's options as they are typed, without dashes, beside their names in Python."""
-    return {
-        flag.removeprefix("--"): parameter.name
-        for parameter in command.params
-        for flag in parameter.opts
-        if flag.startswith("--")
-    }
-
-
-def check_preset(preset: Preset, context: typer.Context) -> None:
-    """Refuse a key that is no option, in whichever stage's table it stands."""
-    assert context.parent is not None
-    commands: dict[str, Any] = context.parent.command.commands  # type: ignore[attr-defined]
-    for stage, values in preset.stages.items():
-        if stage not in commands:
-            raise SteerxError(f"preset {preset.name} has a table [{stage}], and no command is called that")
-        known = option_names(commands[stage])
-        for key in values:
-            if key not in known:
-                raise SteerxError(f"preset {preset.name} sets {key} in [{stage}], and steerx {stage} has no --{key}")
-    for key in preset.shared:
-        if not any(key in option_names(command) for command in commands.values()):
-            raise SteerxError(f"preset {preset.name} sets {key}, and no command has --{key}")
+    found = re.fullmatch(r"([0-9]+)/([0-9]+)", str(given))  # a preset may hold a number
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise typer.BadParameter(f"{given} is not I/N with I from 1 to N, such as 1/4")
+    return Shard(int(found[1]), int(found[2]))
 
 
 @dataclass(frozen=True)
@@ -111,13 +73,17 @@ class Model:
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.", rich_help_panel=MODEL)
     ] = False
+    pickled_weights: Annotated[
+        bool,
+        typer.Option("--pickled-weights", help="Also take weights in PyTorch's own .bin files.", rich_help_panel=MODEL),
+    ] = False
 
     def request(self, example: str) -> "ModelRequest":
         """The model to look for; `example` is one that a person could name."""
         from steerx_cli.lm.models import ModelRequest
 
         name = needed(self.model, "--model", f"a model (--model {example})")
-        return ModelRequest(name, self.revision, self.dtype, self.device, self.trust_remote_code)
+        return ModelRequest(name, self.revision, self.dtype, self.device, self.trust_remote_code, self.pickled_weights)
 
 
 DryRun = Annotated[

@@ -118,6 +118,10 @@ class Writer:
         self._waiting = self._artifact.columns.empty_table()
         return self._file.digest.hexdigest()
 
+    def abandon(self) -> None:
+        """Write nothing more: pyarrow would finish the file when it forgets it, and say so where it cannot."""
+        self._parquet.is_open = False
+
     def close(self, footer: Footer) -> None:
         """Write what is left, and the provenance."""
         self.flush()
@@ -130,7 +134,11 @@ def writing(path: Path, artifact: Artifact) -> Iterator[Writer]:
     """Write an artifact that appears under `path` by one rename, once `Writer.close` was called."""
     with replacing(path) as file:
         writer = Writer(file, artifact)
-        yield writer
+        try:
+            yield writer
+        except BaseException:
+            writer.abandon()
+            raise
 
 
 @dataclass(frozen=True)
@@ -169,11 +177,16 @@ def read_part(path: Path) -> Part | None:
 
 def read_part_rows(path: Path, artifact: Artifact) -> pa.Table:
     """The rows of a finished part, its pages checked."""
-    with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
+    with _opened(path) as parquet:
         return parquet.read().replace_schema_metadata(None).cast(artifact.columns)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    """A Parquet file, its pages checked as they are read; opened by bytes, since a name need not be UTF-8."""
+    return pq.ParquetFile(pa.OSFile(os.fsencode(path)), page_checksum_verification=True)
 
 
 @contextmanager
@@ -193,7 +206,7 @@ def _whole(path: Path, artifact: Artifact) -> Iterator[None]:
 
 def read_footer(path: Path, artifact: Artifact) -> Footer:
     """The provenance of one file, once it is sure that the file is this artifact in today's schema."""
-    with _whole(path, artifact), pq.ParquetFile(path) as parquet:
+    with _whole(path, artifact), _opened(path) as parquet:
         metadata = parquet.metadata
         fits = parquet.schema_arrow.remove_metadata().equals(artifact.columns)
     text = (metadata.metadata or {}).get(FOOTER_KEY.encode())
@@ -237,12 +250,16 @@ def _redo(artifact: Artifact) -> str:
 
 def artifact_of(path: Path) -> Artifact:
     """Which artifact a file holds, by its own provenance."""
-    anything = Artifact("an artifact", 0, "steerx", pa.schema([]), ())
-    with _whole(path, anything):
-        notes = pq.read_metadata(path).metadata or {}
+    try:
+        with _opened(path) as parquet:
+            notes = parquet.metadata.metadata or {}
+    except FileNotFoundError as error:
+        raise SteerxError(f"{path} does not exist: name an artifact") from error
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise SteerxError(f"{path} cannot be read as Parquet ({_first_line(error)}): name an artifact") from error
     text = notes.get(FOOTER_KEY.encode())
     if text is None:
-        raise SteerxError(f"{path} was not written by steerx")
+        raise SteerxError(f"{path} was not written by steerx: name an artifact")
     name = _footer_from(path, text).record.artifact
     if name not in ARTIFACTS:
         raise SteerxError(f"{path} holds {name}, which this steerx does not know: update steerx")
@@ -261,7 +278,7 @@ class File:
 
     def _parquet(self) -> pq.ParquetFile:
         if self._open is None:
-            self._open = pq.ParquetFile(self.path, page_checksum_verification=True)
+            self._open = _opened(self.path)
         return self._open
 
     def user_ids(self) -> Iterator[list[str]]:

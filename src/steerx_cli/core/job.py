@@ -4,7 +4,6 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -22,8 +21,7 @@ from steerx_cli.core.artifacts import (
     writing,
 )
 from steerx_cli.core.chunks import Chunk, chunks_of, plan_chunks
-from steerx_cli.core.errors import Interrupted
-from steerx_cli.core.outputs import Output, explained
+from steerx_cli.core.outputs import Output, explained, interruptible
 from steerx_cli.core.progress import Progress
 from steerx_cli.core.provenance import Footer, Record, add_counts, chunk_digest, total_digest
 from steerx_cli.core.schemas import Artifact
@@ -87,7 +85,7 @@ class Job:
                 self._clean()
                 return self._summary("up to date", {})
             finished = self._finished_parts()
-            with self._interruptible():
+            with interruptible(self._kept):
                 self._do(prepare, progress, finished)
                 self._assemble()
             self._clean()
@@ -143,14 +141,6 @@ class Job:
         if not finished:
             return ""
         return f"{finished} of {len(self._chunks)} chunks are finished and kept; the same command continues"
-
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        try:
-            yield
-        except KeyboardInterrupt as interrupt:
-            kept = self._kept() or "no chunk was finished; the same command starts over"
-            raise Interrupted(f"stopped: {kept}") from interrupt
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

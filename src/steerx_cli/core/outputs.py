@@ -12,7 +12,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from steerx_cli.core.artifacts import conform, read_footer, writing
-from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.errors import Interrupted, SteerxError
 from steerx_cli.core.provenance import Footer, Record, Shard
 from steerx_cli.core.schemas import Artifact
 
@@ -39,6 +39,19 @@ def explained(path: Path, kept: Callable[[], str] = str) -> Iterator[None]:
         cure = _CURES.get(error.errno or 0, (error.strerror or str(error)) + ": name another place")
         not_lost = kept()
         raise SteerxError(f"cannot write {path}: {cure}{not_lost and f'; {not_lost}'}") from error
+
+
+@contextmanager
+def interruptible(kept: Callable[[], str]) -> Iterator[None]:
+    """Turn Ctrl-C into one sentence; `kept` finds out what is not lost."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        try:
+            sentence = kept()
+        except KeyboardInterrupt:  # polars passes one Ctrl-C on twice
+            sentence = kept()
+        raise Interrupted(sentence or "nothing was finished; the same command starts over") from interrupt
 
 
 @dataclass(frozen=True)

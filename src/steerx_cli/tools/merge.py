@@ -6,7 +6,7 @@ from pathlib import Path
 
 from steerx_cli.core.artifacts import artifact_of, writing
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.core.outputs import Output, explained
+from steerx_cli.core.outputs import Output, explained, interruptible
 from steerx_cli.core.places import whole_path
 from steerx_cli.core.progress import Progress
 from steerx_cli.core.sources import Source, find_files
@@ -55,7 +55,12 @@ def run(places: Sequence[Path], output: Path | None, overwrite: bool, dry_run: b
 
 def _merge(source: Source, target: Output, progress: Progress) -> None:
     progress.start("merge", source.footer.rows, "rows")
-    with target.locked(), explained(target.path), writing(target.path, target.artifact) as writer:
+    with (
+        target.locked(),
+        interruptible(str),
+        explained(target.path),
+        writing(target.path, target.artifact) as writer,
+    ):
         for batch in source.batches():
             writer.write(batch)
             progress.advance(len(batch))

@@ -1,0 +1,281 @@
+"""Presets: where a setting comes from, and what is said of one that cannot be."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import typer.main
+
+from steerx_cli.app import app, main
+from steerx_cli.core import presets
+from steerx_cli.core.presets import load_preset, preset_names
+
+GROUP: Any = typer.main.get_command(app)
+PLAIN = '[retrieve]\nretriever = "recency"\n'
+
+
+class Ended(NamedTuple):
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+Steerx = Callable[..., Ended]
+
+
+@pytest.fixture(autouse=True)
+def here(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with histories and queries in runs/default."""
+    for variable in ("STEERX_RUN", "STEERX_DEBUG", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "argv", ["steerx"])
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(few, tmp_path / "runs" / "default")
+    return tmp_path
+
+
+@pytest.fixture
+def steerx(capsys: pytest.CaptureFixture[str]) -> Steerx:
+    """Run one command in this process."""
+
+    def run(*arguments: object) -> Ended:
+        code = main([str(argument) for argument in arguments])
+        return Ended(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def dry(steerx: Steerx) -> Callable[..., dict[str, Any]]:
+    """What `steerx retrieve` would do."""
+
+    def run(*arguments: object) -> dict[str, Any]:
+        code, out, err = steerx("retrieve", "--dry-run", "--json", *arguments)
+        assert (code, err) == (0, "")
+        told: dict[str, Any] = json.loads(out)
+        return told
+
+    return run
+
+
+Dry = Callable[..., dict[str, Any]]
+
+
+def refused(steerx: Steerx, text: str) -> str:
+    """What is said of a preset with this text."""
+    Path("mine.toml").write_text(text)
+    code, out, err = steerx("retrieve", "--preset", "mine.toml")
+    assert (code, out) == (2, "")
+    assert not list(Path().glob("**/retrieved*"))
+    return err
+
+
+# --- which value holds ------------------------------------------------------------------------------------------------
+
+
+def test_flags_go_before_the_preset_and_the_preset_before_the_default(here: Path, dry: Dry) -> None:
+    (here / "mine.toml").write_text(PLAIN)
+    assert dry("--preset", "mine.toml")["parameters"]["top_k"] == 2
+    (here / "mine.toml").write_text(PLAIN + "top-k = 4\n")
+    assert dry("--preset", "mine.toml")["parameters"]["top_k"] == 4
+    assert dry("--preset", "mine.toml", "--top-k", 3)["parameters"]["top_k"] == 3
+    assert dry("--top-k", 3, "--preset", "mine.toml", "--retriever", "random")["parameters"] == {
+        "retriever": "random",
+        "top_k": 3,
+        "seed": 0,
+        "chunk_users": 64,
+        "limit": None,
+    }
+
+
+def test_a_stage_s_own_table_goes_before_the_shared_keys(here: Path, dry: Dry) -> None:
+    (here / "mine.toml").write_text("chunk-users = 5\nlimit = 1\n" + PLAIN + "limit = 2\n")
+    parameters = dry("--preset", "mine.toml")["parameters"]
+    assert (parameters["chunk_users"], parameters["limit"]) == (5, 2)
+
+
+def test_the_environment_goes_before_the_preset(here: Path, dry: Dry, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(here / "runs/default", here / "mine")
+    shutil.copytree(here / "runs/default", here / "yours")
+    (here / "mine.toml").write_text('run = "mine"\n' + PLAIN)
+    assert dry("--preset", "mine.toml")["output"] == "mine/retrieved.parquet"
+    monkeypatch.setenv("STEERX_RUN", "yours")
+    assert dry("--preset", "mine.toml")["output"] == "yours/retrieved.parquet"
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [("./people", "settings/people"), ("../people", "people"), ("people", "people"), ("~people", "~people")],
+)
+def test_a_path_that_starts_with_a_dot_is_seen_from_the_preset(here: Path, dry: Dry, written: str, found: str) -> None:
+    (here / "settings").mkdir()
+    for place in ("people", "settings/people", "~people"):
+        shutil.copytree(here / "runs/default", here / place)
+    (here / "settings/mine.toml").write_text(f'data = "{written}"\nrun = "new"\n{PLAIN}')
+    assert dry("--preset", "settings/mine.toml")["inputs"] == {
+        "queries": f"{found}/queries.parquet",
+        "histories": f"{found}/histories.parquet",
+    }
+
+
+def test_a_path_outside_the_working_folder_is_told_whole(here: Path, dry: Dry, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "mine.toml").write_text(f'run = "./runs/default"\n{PLAIN}')
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    told = dry("--preset", "../mine.toml")
+    assert told["preset"] == "../mine.toml"
+    assert told["output"] == str(here / "runs/default/retrieved.parquet")
+
+
+@pytest.mark.parametrize(("given", "told"), [([], "demo"), (["--preset", "demo"], "demo")])
+def test_the_summary_s_first_line_names_the_preset(steerx: Steerx, given: list[str], told: str) -> None:
+    code, _, err = steerx("retrieve", "--dry-run", *given)
+    assert code == 0
+    assert err.splitlines()[0].split() == ["preset", told]
+
+
+def test_the_summary_s_first_line_names_the_preset_s_file(here: Path, steerx: Steerx) -> None:
+    (here / "mine.toml").write_text(PLAIN)
+    code, _, err = steerx("retrieve", "--dry-run", "--preset", "mine.toml")
+    assert code == 0
+    assert err.splitlines()[0].split() == ["preset", "mine.toml"]
+
+
+# --- what cannot be ---------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(steerx: Steerx) -> None:
+    names = ", ".join(preset_names())
+    assert {"demo", "paper-review-8b", "paper-review-14b", "paper-topic-8b", "paper-topic-14b"} <= {*preset_names()}
+    said = f"Error: there is no preset nope: name one of {names}, or a TOML file of your own\n"
+    assert steerx("retrieve", "--preset", "nope") == (2, "", said)
+
+
+def test_a_file_that_is_not_there_is_named(steerx: Steerx) -> None:
+    said = "Error: the preset no.toml cannot be read (No such file or directory): name a file that is there\n"
+    assert steerx("retrieve", "--preset", "no.toml") == (2, "", said)
+
+
+def test_what_is_no_toml_is_refused(here: Path, steerx: Steerx) -> None:
+    said = refused(steerx, "[retrieve\ntop-k = 2\n")
+    assert said.startswith("Error: the preset mine.toml is not TOML: ")
+    assert "line 1" in said
+    (here / "bytes.toml").write_bytes(b"\xff\xfe")
+    code, out, err = steerx("retrieve", "--preset", "bytes.toml")
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: the preset bytes.toml is not TOML: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[retrive]\ntop-k = 2\n", "has a table [retrive]: tables are for retrieve"),
+        ("[merge]\nlimit = 2\n", "has a table [merge]: tables are for retrieve"),
+        ("[retrieve]\ntopk = 2\n", "sets topk in [retrieve]: steerx retrieve has no --topk to set"),
+        ("[retrieve]\ntop_k = 2\n", "sets top_k in [retrieve]: steerx retrieve has no --top_k to set"),
+        ("[retrieve]\no = 'x'\n", "sets o in [retrieve]: steerx retrieve has no --o to set"),
+        ("topk = 2\n", "sets topk: no stage has --topk to set"),
+    ],
+)
+def test_an_unknown_table_or_key_is_refused(steerx: Steerx, text: str, said: str) -> None:
+    assert refused(steerx, text) == f"Error: preset mine.toml {said}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{PLAIN}[show]\nrows = 5\n",
+        f"rows = 5\n{PLAIN}",
+        f"{PLAIN}[merge]\ndry-run = true\n",
+        f"{PLAIN}preset = 'paper-review-8b'\n",
+    ],
+)
+def test_a_key_that_would_have_no_effect_is_refused(steerx: Steerx, text: str) -> None:
+    assert "mine.toml" in refused(steerx, text)
+
+
+INTEGER = "Input should be a valid integer"
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("top-k = 'two'", f"{INTEGER}, unable to parse string as an integer"),
+        ("top-k = 2.5", f"{INTEGER}, got a number with a fractional part"),
+        ("top-k = [2]", INTEGER),
+        ("top-k = 0", "Input should be greater than or equal to 1"),
+        ("top-k = true", "--top-k is not true or false"),
+        ("overwrite = 'maybe'", "--overwrite is true or false"),
+        ("shard = '3/2'", "3/2 is not I/N with I from 1 to N, such as 1/4"),
+        ("shard = 5", "5 is not I/N with I from 1 to N, such as 1/4"),
+        ("retriever = 'bm42'", "'bm42' is not one of 'recency', 'random', 'all', 'dense'"),
+    ],
+)
+def test_a_value_that_could_not_be_typed_is_refused(steerx: Steerx, setting: str, said: str) -> None:
+    shown = setting.replace("true", "True")
+    assert refused(steerx, f"[retrieve]\n{setting}\n") == f"Error: preset mine.toml sets {shown}: {said}\n"
+
+
+def test_an_empty_name_is_no_preset(steerx: Steerx) -> None:
+    code, _, err = steerx("retrieve", "--preset", "")
+    assert code == 2
+    assert err.startswith("Error: there is no preset : name one of demo, ")
+
+
+# --- the shipped ones -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_key_of_a_shipped_preset_reaches_an_option_and_converts(name: str) -> None:
+    preset = load_preset(name)
+    assert preset.stages
+    for stage, table in preset.stages.items():
+        command = GROUP.commands[stage]
+        options = {flag: option for option in command.params for flag in option.opts}
+        parent = GROUP.make_context("steerx", [stage])
+        context = command.make_context(stage, ["--preset", name], parent=parent)
+        for key, value in {**preset.shared, **table}.items():
+            option = options[f"--{key}"].name
+            assert context.get_parameter_source(option).name == "DEFAULT_MAP"
+            assert str(context.params[option]) == str(value)
+
+
+def test_the_paper_s_presets_name_the_paper_s_retriever() -> None:
+    for name in preset_names():
+        if name.startswith("paper-"):
+            table = load_preset(name).stages["retrieve"]
+            assert (table["retriever"], table["model"], table["top-k"]) == ("dense", "facebook/contriever", 2)
+
+
+# --- without a checkout -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def installed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from a wheel: no checkout around the program."""
+    monkeypatch.setattr(presets, "_CHECKOUT", here)
+
+
+@pytest.mark.usefixtures("installed")
+def test_without_a_checkout_a_command_asks_for_what_the_demo_would_set(here: Path, steerx: Steerx) -> None:
+    retriever = "neither --retriever nor a preset that sets it is given: name a retriever (--retriever recency)"
+    assert steerx("retrieve") == (2, "", f"Error: {retriever}, or use --preset\n")
+    model = "neither --model nor a preset that sets it is given: name a model (--model facebook/contriever)"
+    assert steerx("retrieve", "--retriever", "dense") == (2, "", f"Error: {model}, or use --preset\n")
+    assert not list(here.glob("**/retrieved*"))
+
+
+@pytest.mark.usefixtures("installed")
+def test_without_a_checkout_naming_the_flag_or_a_preset_is_enough(steerx: Steerx, dry: Dry) -> None:
+    assert dry("--retriever", "recency")["preset"] is None
+    assert dry("--preset", "demo")["preset"] == "demo"
+    code, _, err = steerx("retrieve", "--retriever", "recency")
+    assert code == 0
+    assert err.splitlines()[0].split() == ["preset", "none"]
