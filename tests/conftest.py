@@ -1,10 +1,13 @@
-"""Data that many tests read and none changes."""
+"""Data that many tests read and none changes, and the program as it is typed."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from steerx_cli.app import main
 from steerx_cli.demo.people import write_people
+from support import Ended, Steerx
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +24,25 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("few")
     write_people(folder, count=2, each=2, seed=1)
     return folder
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, and nothing around it that changes what is printed."""
+    for variable in ("STEERX_RUN", "STEERX_DEBUG", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "argv", ["steerx"])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def steerx(capsys: pytest.CaptureFixture[str]) -> Steerx:
+    """Run one command in this process."""
+
+    def run(*arguments: object) -> Ended:
+        code = main([str(argument) for argument in arguments])
+        return Ended(code, *capsys.readouterr())
+
+    return run

@@ -4,13 +4,14 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from steerx_cli.core.progress import Silent
 from steerx_cli.core.provenance import Shard
@@ -18,6 +19,18 @@ from steerx_cli.core.scope import Scope
 from steerx_cli.core.summary import Summary
 from steerx_cli.stages.retrieve import Settings, run
 
+
+class Ended(NamedTuple):
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+Steerx = Callable[..., Ended]  # runs one command in this process
+
+RUN = "from steerx_cli.__main__ import main\nmain()"  # what a script of `python` ends with
 RECENT = Settings(retriever="recency", top_k=2, seed=0)
 
 
@@ -33,6 +46,17 @@ def shards(data: Path, folder: Path, count: int) -> list[Path]:
     for index, path in enumerate(paths, 1):
         retrieve(data, path, shard=Shard(index, count))
     return paths
+
+
+def python(script: str, *arguments: str) -> Ended:
+    """Run one command in a process of its own, with something changed before."""
+    ended = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Everything below a folder."""
+    return {str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 def children() -> ForkServerContext:

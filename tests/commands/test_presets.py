@@ -2,54 +2,27 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import typer.main
 
-from steerx_cli.app import app, main
+from steerx_cli.app import app
 from steerx_cli.core import presets
 from steerx_cli.core.presets import load_preset, preset_names
+from support import Steerx
 
 GROUP: Any = typer.main.get_command(app)
 PLAIN = '[retrieve]\nretriever = "recency"\n'
 
 
-class Ended(NamedTuple):
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
-Steerx = Callable[..., Ended]
-
-
 @pytest.fixture(autouse=True)
-def here(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(few: Path, alone: Path) -> Path:
     """A working folder with histories and queries in runs/default."""
-    for variable in ("STEERX_RUN", "STEERX_DEBUG", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(sys, "argv", ["steerx"])
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(few, tmp_path / "runs" / "default")
-    return tmp_path
-
-
-@pytest.fixture
-def steerx(capsys: pytest.CaptureFixture[str]) -> Steerx:
-    """Run one command in this process."""
-
-    def run(*arguments: object) -> Ended:
-        code = main([str(argument) for argument in arguments])
-        return Ended(code, *capsys.readouterr())
-
-    return run
+    shutil.copytree(few, alone / "runs" / "default")
+    return alone
 
 
 @pytest.fixture

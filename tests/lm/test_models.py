@@ -1,9 +1,7 @@
-"""Which model, exactly: found, named by content, refused in one sentence, loaded."""
+"""Which model, exactly: identified, refused in one sentence, loaded."""
 
 import hashlib
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,50 +9,35 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.lm import models
+from steerx_cli.lm import files
+from steerx_cli.lm.encode import Encoder
 from steerx_cli.lm.models import ModelRequest, identify, load_encoder
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-LONG_AGO = (1_000_000_000, 1_000_000_000)  # seconds: older than any clock's grain
-CONVERT = (
-    "has no safetensors weights here, and no others are loaded: get the whole model, or convert it once "
-    "(from_pretrained and save_pretrained of model and tokenizer) and name the new folder"
+BROKEN = (
+    "model '{}' has a .bin file that is damaged or holds more than weights: download or copy it again, or name a model "
+    "in safetensors"
 )
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of fingerprints and an empty Hugging Face cache of the test's own, and no network."""
-    monkeypatch.setattr(models, "user_cache_dir", lambda name: str(tmp_path / "cache" / name))
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of fingerprints of the test's own, and no network."""
+    monkeypatch.setattr(files, "user_cache_dir", lambda name: str(tmp_path / "cache" / name))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "cache" / "steerx" / "fingerprints.json"
 
 
-def make_folder(folder: Path, config: dict[str, object] | None = None, weight: float = 1.0) -> Path:
-    """Files enough to be identified; all of them old."""
+def make_folder(folder: Path, config: dict[str, object] | None = None) -> Path:
+    """Files enough to be identified."""
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config or {}))
     (folder / "tokenizer.json").write_text("{}")
-    (folder / "README.md").write_text("not read")
-    save_file({"weight": np.full(8, weight, dtype=np.float32)}, folder / "model.safetensors")
-    age(folder)
+    save_file({"weight": np.ones(8, dtype=np.float32)}, folder / "model.safetensors")
     return folder
-
-
-def age(folder: Path) -> None:
-    for file in folder.iterdir():
-        os.utime(file, LONG_AGO)
-
-
-def fail_to_hash(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(file: Path) -> str:
-        raise AssertionError(f"{file.name} was read")
-
-    monkeypatch.setattr(models, "_sha256", fail)
 
 
 def error_of(request: ModelRequest) -> str:
@@ -88,60 +71,25 @@ def test_record_is_the_same_however_the_folder_is_named(
     assert str(tmp_path) not in json.dumps(record)
 
 
-@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
-def test_fingerprint_changes_with_each_file_that_counts(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("revision", [None, "main", COMMIT])
+def test_record_of_a_hub_model(tmp_path: Path, revision: str | None) -> None:
+    repository = tmp_path / "hub" / "models--some--tiny"
+    snapshot = make_folder(repository / "snapshots" / COMMIT)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    record = identify(ModelRequest("some/tiny", revision)).as_record()
+    weights = identify(ModelRequest(str(snapshot))).weights
+    assert record == {"id": "some/tiny", "revision": COMMIT, "weights": weights, "dtype": "float32"}
+
+
+def test_request_decides_which_files_count(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "tiny")
-    before = identify(ModelRequest(str(folder))).weights
-    content = bytearray((folder / name).read_bytes())
-    (folder / name).write_bytes(content + b" ")
-    assert identify(ModelRequest(str(folder))).weights != before
-    (folder / name).write_bytes(content)
-    assert identify(ModelRequest(str(folder))).weights == before
-
-
-def test_fingerprint_changes_with_one_weight(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "tiny")
-    before = identify(ModelRequest(str(folder))).weights
-    content = bytearray((folder / "model.safetensors").read_bytes())
-    content[-1] ^= 1
-    (folder / "model.safetensors").write_bytes(content)
-    assert identify(ModelRequest(str(folder))).weights != before
-
-
-def test_fingerprint_survives_a_move_and_what_is_not_read(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "tiny")
-    before = identify(ModelRequest(str(folder))).as_record()
-    moved = tmp_path / "elsewhere" / "tiny"
-    moved.parent.mkdir()
-    folder.rename(moved)
-    (moved / "README.md").write_text("changed")
-    (moved / "pytorch_model.bin").write_text("never read")
-    (moved / "modeling_own.py").write_text("never read")
-    assert identify(ModelRequest(str(moved))).as_record() == before
-
-
-def test_code_counts_where_it_is_trusted(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "tiny")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     (folder / "modeling_own.py").write_text("pass")
-    assert "modeling_own.py" in identify(ModelRequest(str(folder), trust_remote_code=True)).files
-
-
-def test_sharded_weights_are_those_that_the_index_names(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "tiny")
-    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
-    shutil.copy(folder / "model-00001-of-00002.safetensors", folder / "model-other.safetensors")
-    index = {"weight_map": {f"layer.{n}": f"model-0000{n}-of-00002.safetensors" for n in (1, 2)}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert error_of(ModelRequest(str(folder))) == (
-        f"model '{folder}' lacks 1 of its 2 weight files, the first of them model-00002-of-00002.safetensors: "
-        "download or copy it again"
-    )
-    save_file({"weight": np.zeros(8)}, folder / "model-00002-of-00002.safetensors")
-    assert [name for name in identify(ModelRequest(str(folder))).files if name.startswith("model")] == [
-        "model-00001-of-00002.safetensors",
-        "model-00002-of-00002.safetensors",
-        "model.safetensors.index.json",
-    ]
+    expected = ("config.json", "modeling_own.py", "pytorch_model.bin", "tokenizer.json")
+    assert identify(ModelRequest(str(folder), trust_remote_code=True, pickled_weights=True)).files == expected
+    assert "modeling_own.py" not in identify(ModelRequest(str(folder), pickled_weights=True)).files
+    assert "--pickled-weights" in error_of(ModelRequest(str(folder), trust_remote_code=True))
 
 
 @pytest.mark.parametrize(
@@ -158,178 +106,6 @@ def test_sharded_weights_are_those_that_the_index_names(tmp_path: Path) -> None:
 def test_dtype_is_resolved(tmp_path: Path, asked: str, config: dict[str, object], resolved: str) -> None:
     folder = make_folder(tmp_path / "tiny", config)
     assert identify(ModelRequest(str(folder), dtype=asked)).dtype == resolved
-
-
-# --- the cache of fingerprints ----------------------------------------------------------------------------------------
-
-
-def test_files_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    request = ModelRequest(str(make_folder(tmp_path / "tiny")))
-    first = identify(request)
-    fail_to_hash(monkeypatch)
-    assert identify(request) == first
-
-
-def test_another_file_in_the_same_place_is_read(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "tiny", weight=1.0)
-    first = identify(ModelRequest(str(folder)))
-    make_folder(tmp_path / "other", weight=2.0)
-    (tmp_path / "other" / "model.safetensors").replace(folder / "model.safetensors")  # the same size and time
-    assert identify(ModelRequest(str(folder))).weights != first.weights
-
-
-def test_a_file_of_this_instant_is_not_remembered(tmp_path: Path, cache: Path) -> None:
-    folder = make_folder(tmp_path / "tiny")
-    os.utime(folder / "model.safetensors", (2**33, 2**33))  # seconds: in the future
-    identify(ModelRequest(str(folder)))
-    assert sorted(Path(key).name for key in json.loads(cache.read_text())) == ["config.json", "tokenizer.json"]
-
-
-def test_models_are_remembered_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    requests = [ModelRequest(str(make_folder(tmp_path / name))) for name in ("one", "two")]
-    first = [identify(request) for request in requests]
-    fail_to_hash(monkeypatch)
-    assert [identify(request) for request in requests] == first
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"3", b'{"a": 1}', b'{"a": "not a digest"}'])
-def test_damaged_cache_is_replaced(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
-) -> None:
-    request = ModelRequest(str(make_folder(tmp_path / "tiny")))
-    expected = identify(request)
-    cache.write_bytes(content)
-    assert identify(request) == expected
-    fail_to_hash(monkeypatch)
-    assert identify(request) == expected
-
-
-def test_damaged_entry_is_not_believed(tmp_path: Path, cache: Path) -> None:
-    request = ModelRequest(str(make_folder(tmp_path / "tiny")))
-    expected = identify(request)
-    cache.write_text(json.dumps(dict.fromkeys(json.loads(cache.read_text()), "0")))
-    assert identify(request) == expected
-
-
-def test_cache_that_cannot_be_written_costs_only_time(tmp_path: Path, cache: Path) -> None:
-    request = ModelRequest(str(make_folder(tmp_path / "tiny")))
-    cache.parent.parent.mkdir()
-    cache.parent.write_text("a file where the cache's folder would be")
-    assert identify(request) == identify(request)
-
-
-# --- Hugging Face's cache ---------------------------------------------------------------------------------------------
-
-
-def make_snapshot(tmp_path: Path, blob: str) -> Path:
-    """What the hub leaves in its cache: links from a snapshot's names to blobs."""
-    source = make_folder(tmp_path / "source")
-    repository = tmp_path / "hub" / "models--some--tiny"
-    snapshot = repository / "snapshots" / COMMIT
-    for folder in (snapshot, repository / "refs", repository / "blobs"):
-        folder.mkdir(parents=True)
-    (repository / "refs" / "main").write_text(COMMIT)
-    for name in ("config.json", "tokenizer.json"):
-        (source / name).rename(snapshot / name)
-    (source / "model.safetensors").rename(repository / "blobs" / blob)
-    (snapshot / "model.safetensors").symlink_to(Path("../../blobs") / blob)
-    return snapshot
-
-
-@pytest.mark.parametrize("revision", [None, "main", COMMIT])
-def test_record_of_a_hub_model(tmp_path: Path, revision: str | None) -> None:
-    snapshot = make_snapshot(tmp_path, "weights")
-    record = identify(ModelRequest("some/tiny", revision)).as_record()
-    weights = identify(ModelRequest(str(snapshot))).weights
-    assert record == {"id": "some/tiny", "revision": COMMIT, "weights": weights, "dtype": "float32"}
-
-
-def test_large_file_of_the_hub_is_named_by_its_blob(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sha256 = hashlib.sha256((make_folder(tmp_path / "same") / "model.safetensors").read_bytes()).hexdigest()
-    snapshot = make_snapshot(tmp_path, sha256)
-    hashing, read = models._sha256, list[str]()
-
-    def note(file: Path) -> str:
-        read.append(file.name)
-        return hashing(file)
-
-    monkeypatch.setattr(models, "_sha256", note)
-    linked = identify(ModelRequest("some/tiny"))
-    assert read == ["config.json", "tokenizer.json"]
-    copied = shutil.copytree(snapshot, tmp_path / "copied")
-    assert identify(ModelRequest(str(copied))).weights == linked.weights
-
-
-def test_blob_in_the_store_of_all_models_keeps_its_own_name(tmp_path: Path) -> None:
-    blob, stored = "a" * 64, "b" * 64
-    snapshot = make_snapshot(tmp_path, blob)
-    before = identify(ModelRequest("some/tiny")).weights
-    store = tmp_path / "hub" / "blobs" / "bb"
-    store.mkdir(parents=True)
-    place = snapshot.parent.parent / "blobs" / blob
-    place.rename(store / stored)
-    place.symlink_to(store / stored)
-    assert identify(ModelRequest("some/tiny")).weights == before
-
-
-# --- errors -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("./absent", "model folder './absent' does not exist: name a folder, or a Hugging Face id"),
-        ("/a/b/absent", "model folder '/a/b/absent' does not exist: name a folder, or a Hugging Face id"),
-        ("absent/", "model folder 'absent/' does not exist: name a folder, or a Hugging Face id"),
-        ("bad name", "model 'bad name' is neither a folder nor a Hugging Face id: name one"),
-        ("", "model '' is neither a folder nor a Hugging Face id: name one"),
-        (
-            "some/absent",
-            "model 'some/absent' cannot be had from Hugging Face: it is not wholly in the cache here and "
-            "HF_HUB_OFFLINE is set; unset it, or name a local folder that holds it",
-        ),
-    ],
-)
-def test_model_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert error_of(ModelRequest(name)) == message
-
-
-@pytest.mark.parametrize(
-    ("kind", "cause"),
-    [
-        ("RevisionNotFoundError", "it has no revision 'v9'; name one that it has"),
-        ("GatedRepoError", "access to it has to be granted; ask on its page and run `hf auth login`"),
-        ("RepositoryNotFoundError", "no such model, or a private one; check the id, run `hf auth login`"),
-        ("HfHubHTTPError", "OSError: 503 from the server; check the network"),
-    ],
-)
-def test_hub_that_says_no(monkeypatch: pytest.MonkeyPatch, kind: str, cause: str) -> None:
-    from huggingface_hub import errors
-
-    def refuse(*_: object, **__: object) -> str:
-        error = getattr(errors, kind)
-        raise error.__new__(error, "no") from OSError("503 from the server\nand more")
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
-    assert error_of(ModelRequest("some/tiny", "v9")) == (
-        f"model 'some/tiny' cannot be had from Hugging Face: {cause}, or name a local folder that holds it"
-    )
-
-
-def test_folder_that_lacks_something(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "tiny")
-    request = ModelRequest(str(folder))
-    assert error_of(ModelRequest(str(folder), revision="main")) == (
-        f"model '{folder}' is a local folder, which has no revisions: leave the revision out"
-    )
-    assert error_of(ModelRequest(str(folder / "model.safetensors"))) == (
-        f"model '{folder}/model.safetensors' is a file: name the folder that holds config.json and the weights"
-    )
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    assert error_of(request) == f"model '{folder}' {CONVERT}"
-    (folder / "config.json").unlink()
-    assert error_of(request) == (f"model '{folder}' has no config.json: name a folder or id that transformers can load")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", ""])
@@ -391,8 +167,6 @@ def load_error_of(request: ModelRequest) -> str:
 
 
 def test_model_that_lacks_weights_is_refused(tmp_path: Path) -> None:
-    from safetensors.numpy import load_file
-
     folder = make_bert(tmp_path / "bert")
     weights = load_file(folder / "model.safetensors")
     name = "encoder.layer.1.output.dense.weight"
@@ -422,8 +196,8 @@ def test_gpu_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 def test_identify_loads_no_torch(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "tiny")
     code = (
-        "import sys; from steerx_cli.lm import encode, models;"
-        "models.user_cache_dir = lambda name: sys.argv[2];"
+        "import sys; from steerx_cli.lm import encode, files, models;"
+        "files.user_cache_dir = lambda name: sys.argv[2];"
         "models.identify(models.ModelRequest(sys.argv[1]));"
         "print({'torch', 'transformers'} & set(sys.modules))"
     )
@@ -431,3 +205,82 @@ def test_identify_loads_no_torch(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(folder), str(tmp_path / "cache")], capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
+# --- pickled weights --------------------------------------------------------------------------------------------------
+
+
+def pickle_weights(folder: Path, shards: int = 0) -> Path:
+    """Turn a model's safetensors into one .bin file, or into an index of several."""
+    import torch
+
+    weights = {name: torch.from_numpy(value) for name, value in load_file(folder / "model.safetensors").items()}
+    (folder / "model.safetensors").unlink()
+    if not shards:
+        torch.save(weights, folder / "pytorch_model.bin")
+        return folder
+    places = {name: f"pytorch_model-{n % shards + 1:05d}-of-{shards:05d}.bin" for n, name in enumerate(weights)}
+    for shard in set(places.values()):
+        torch.save({name: weights[name] for name in weights if places[name] == shard}, folder / shard)
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    return folder
+
+
+def vectors_of(request: ModelRequest) -> np.ndarray[Any, Any]:
+    return Encoder(request).encode(["a b c", "d", "h g f e"], 100).vectors
+
+
+@pytest.mark.parametrize("shards", [0, 2])
+def test_pickled_weights_give_the_vectors_of_safetensors(tmp_path: Path, shards: int) -> None:
+    safe = make_bert(tmp_path / "safe")
+    folder = pickle_weights(make_bert(tmp_path / "pickled"), shards)
+    pickled = ModelRequest(str(folder), device="cpu", pickled_weights=True)
+    expected = vectors_of(ModelRequest(str(safe), device="cpu"))
+    np.testing.assert_array_equal(vectors_of(pickled), expected)
+    assert np.abs(expected).max() > 0.1
+    assert load_error_of(ModelRequest(str(folder), device="cpu")).startswith(f"model '{folder}' cannot be loaded")
+
+
+def test_shard_that_is_missing_is_refused(tmp_path: Path) -> None:
+    folder = pickle_weights(make_bert(tmp_path / "bert"), 2)
+    (folder / "pytorch_model-00002-of-00002.bin").unlink()
+    request = ModelRequest(str(folder), pickled_weights=True)
+    assert error_of(request) == (
+        f"model '{folder}' lacks 1 of its 2 weight files, the first of them pytorch_model-00002-of-00002.bin: "
+        "download or copy it again"
+    )
+
+
+def test_broken_pickle_beside_safetensors_does_not_matter(tmp_path: Path) -> None:
+    folder = make_bert(tmp_path / "bert")
+    expected = vectors_of(ModelRequest(str(folder), device="cpu"))
+    (folder / "pytorch_model.bin").write_text("broken")
+    np.testing.assert_array_equal(vectors_of(ModelRequest(str(folder), device="cpu", pickled_weights=True)), expected)
+
+
+class Code:
+    """What a pickle can hold beside weights: a call."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.marker,)
+
+
+def test_pickle_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    import torch
+
+    folder, marker = pickle_weights(make_bert(tmp_path / "bert")), tmp_path / "marker"
+    torch.save({"embeddings.word_embeddings.weight": Code(marker)}, folder / "pytorch_model.bin")
+    assert load_error_of(ModelRequest(str(folder), device="cpu", pickled_weights=True)) == BROKEN.format(folder)
+    assert not marker.exists()
+    torch.load(folder / "pytorch_model.bin", weights_only=False)
+    assert marker.exists()  # it would have been run
+
+
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1", b"<html>"])
+def test_pickle_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
+    folder = pickle_weights(make_bert(tmp_path / "bert"))
+    (folder / "pytorch_model.bin").write_bytes(content)
+    assert load_error_of(ModelRequest(str(folder), device="cpu", pickled_weights=True)) == BROKEN.format(folder)

@@ -3,12 +3,11 @@
 import json
 import re
 import shutil
-import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,49 +15,28 @@ import pytest
 from rich.cells import cell_len
 
 import support
-from steerx_cli.app import main
 from steerx_cli.core.artifacts import read_footer
 from steerx_cli.core.outputs import Output, write_whole
 from steerx_cli.core.provenance import Record
 from steerx_cli.core.schemas import HISTORIES, QUERIES, RETRIEVED
+from support import Steerx
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\u200b]")
 
 
-class Ended(NamedTuple):
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
-Show = Callable[..., Ended]
-
-
 @pytest.fixture(autouse=True)
-def here(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(data: Path, alone: Path) -> Path:
     """A working folder with histories, queries and what was retrieved."""
-    for variable in ("STEERX_DEBUG", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(sys, "argv", ["steerx"])
-    monkeypatch.chdir(tmp_path)
     for name in ("histories", "queries"):
-        shutil.copy(data / f"{name}.parquet", tmp_path)
-    support.retrieve(tmp_path, Path("retrieved.parquet"))
-    return tmp_path
+        shutil.copy(data / f"{name}.parquet", alone)
+    support.retrieve(alone, Path("retrieved.parquet"))
+    return alone
 
 
 @pytest.fixture
-def show(capsys: pytest.CaptureFixture[str]) -> Show:
+def show(steerx: Steerx) -> Steerx:
     """Run `steerx show` in this process."""
-
-    def run(*arguments: object) -> Ended:
-        code = main(["show", *map(str, arguments)])
-        return Ended(code, *capsys.readouterr())
-
-    return run
+    return partial(steerx, "show")
 
 
 def write(place: Path, *texts: str, parameters: dict[str, Any] | None = None) -> None:
@@ -91,7 +69,7 @@ NASTY = [
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
-def test_no_line_is_wider_than_the_terminal(show: Show, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+def test_no_line_is_wider_than_the_terminal(show: Steerx, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     write(Path("nasty.parquet"), *NASTY, parameters={"a_setting": "that is long " * 30})
     for arguments in (["nasty.parquet", "--rows", 9], ["retrieved.parquet", "--rows", 2, "--chain"]):
@@ -100,7 +78,7 @@ def test_no_line_is_wider_than_the_terminal(show: Show, monkeypatch: pytest.Monk
         assert [line for line in out.splitlines() if cell_len(line) > width] == []
 
 
-def test_a_line_is_cut_no_sooner_than_the_terminal_ends(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_is_cut_no_sooner_than_the_terminal_ends(show: Steerx, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     write(Path("long.parquet"), "x" * 100)
     response = next(line for line in show("long.parquet").out.splitlines() if re.match(r" *response +x", line))
@@ -108,7 +86,7 @@ def test_a_line_is_cut_no_sooner_than_the_terminal_ends(show: Show, monkeypatch:
     assert response.endswith("x…")
 
 
-def test_control_characters_in_texts_are_shown_as_signs(show: Show) -> None:
+def test_control_characters_in_texts_are_shown_as_signs(show: Steerx) -> None:
     write(Path("nasty.parquet"), *NASTY, "\x1b[31mred\nblue \u202eback", parameters={"text": "\x1b[31m\n\x9b"})
     code, out, err = show("nasty.parquet", "--rows", 9)
     assert (code, err) == (0, "")
@@ -117,7 +95,7 @@ def test_control_characters_in_texts_are_shown_as_signs(show: Show) -> None:
     assert re.search(r"fields +name ␛\[31mred⏎blue \\u202eback: value ␛\[31mred⏎", out)
 
 
-def test_control_characters_in_a_file_s_name_are_shown_as_signs(here: Path, show: Show) -> None:
+def test_control_characters_in_a_file_s_name_are_shown_as_signs(here: Path, show: Steerx) -> None:
     name = "evil\x1b[31m\x9b\n\u202e.parquet"
     shutil.copy("queries.parquet", here / name)
     code, out, err = show(name)
@@ -126,7 +104,7 @@ def test_control_characters_in_a_file_s_name_are_shown_as_signs(here: Path, show
     assert not CONTROL.search(out)
 
 
-def test_control_characters_in_a_provenance_made_by_others_are_shown_as_signs(here: Path, show: Show) -> None:
+def test_control_characters_in_a_provenance_made_by_others_are_shown_as_signs(here: Path, show: Steerx) -> None:
     evil = "\x1b[31m\x9b\n"
     record = read_footer(here / "retrieved.parquet", RETRIEVED).record
     inputs = {f"{evil}role": "0" * 64}
@@ -142,7 +120,7 @@ def test_control_characters_in_a_provenance_made_by_others_are_shown_as_signs(he
     assert not CONTROL.search(out)
 
 
-def test_markup_in_texts_is_printed_as_it_is(show: Show) -> None:
+def test_markup_in_texts_is_printed_as_it_is(show: Steerx) -> None:
     texts = ["[red]angry[/red]", "[/]", "[link=http://example.org]here[/link]", ":smile: \\[bold]"]
     write(Path("markup.parquet"), *texts)
     code, out, err = show("markup.parquet", "--rows", 4)
@@ -151,14 +129,14 @@ def test_markup_in_texts_is_printed_as_it_is(show: Show) -> None:
         assert re.search(rf"response +{re.escape(text)}$", out, re.MULTILINE)
 
 
-def test_markup_in_a_file_s_name_is_printed_as_it_is(show: Show) -> None:
+def test_markup_in_a_file_s_name_is_printed_as_it_is(show: Steerx) -> None:
     shutil.copy("queries.parquet", "[red]x[-].parquet")
     assert show("[red]x[-].parquet").out.splitlines()[0] == "queries  20 rows, 20 users  [red]x[-].parquet"
     said = "Error: [bold]x.parquet has no Parquet file in it: name an artifact\n"
     assert show("[bold]x.parquet") == (2, "", said)
 
 
-def test_it_tells_columns_rows_and_provenance(show: Show) -> None:
+def test_it_tells_columns_rows_and_provenance(show: Steerx) -> None:
     code, out, err = show("retrieved.parquet", "--rows", 2)
     assert (code, err) == (0, "")
     lines = out.splitlines()
@@ -172,7 +150,7 @@ def test_it_tells_columns_rows_and_provenance(show: Show) -> None:
     assert re.match(r"  retrieved  [0-9a-f]{12}, 40 rows, by retrieve of steerx 0\.1\.0: ", lines[-1])
 
 
-def test_chain_lists_the_whole_ancestry(here: Path, show: Show) -> None:
+def test_chain_lists_the_whole_ancestry(here: Path, show: Steerx) -> None:
     code, out, err = show("retrieved.parquet", "--rows", 0, "--chain")
     assert (code, err) == (0, "")
     chain = out.split("provenance\n")[1].splitlines()
@@ -182,7 +160,7 @@ def test_chain_lists_the_whole_ancestry(here: Path, show: Show) -> None:
         assert line.startswith(f"{' ' * indent}{artifact.name}  {footer.fingerprint[:12]}, {footer.rows} rows, by ")
 
 
-def test_json_is_one_object_without_anybody_s_text(here: Path, show: Show) -> None:
+def test_json_is_one_object_without_anybody_s_text(here: Path, show: Steerx) -> None:
     code, out, err = show("retrieved.parquet", "--json")
     assert (code, err, out.count("\n")) == (0, "", 1)
     told = json.loads(out)
@@ -192,7 +170,7 @@ def test_json_is_one_object_without_anybody_s_text(here: Path, show: Show) -> No
     assert "film" not in out
 
 
-def test_json_of_a_strange_file_name_harms_no_terminal(here: Path, show: Show) -> None:
+def test_json_of_a_strange_file_name_harms_no_terminal(here: Path, show: Steerx) -> None:
     name = "evil\x1b[31m\x7f\x9b\u202e.parquet"
     shutil.copy("queries.parquet", here / name)
     code, out, _ = show(name, "--json")
@@ -200,7 +178,7 @@ def test_json_of_a_strange_file_name_harms_no_terminal(here: Path, show: Show) -
     assert not CONTROL.search(out)
 
 
-def test_shards_are_shown_as_the_whole(here: Path, show: Show) -> None:
+def test_shards_are_shown_as_the_whole(here: Path, show: Steerx) -> None:
     support.shards(here, here / "shards", 3)
     whole = show("retrieved.parquet", "--rows", 40, "--chain").out.splitlines()
     for place in ("shards", "shards/retrieved-*.parquet"):
@@ -214,7 +192,7 @@ def test_shards_are_shown_as_the_whole(here: Path, show: Show) -> None:
 
 
 @pytest.mark.parametrize(("place", "rows"), [("retrieved.parquet", 0), ("empty.parquet", 3)])
-def test_without_rows_the_rest_is_told(show: Show, place: str, rows: int) -> None:
+def test_without_rows_the_rest_is_told(show: Steerx, place: str, rows: int) -> None:
     write(Path("empty.parquet"))
     code, out, err = show(place, "--rows", rows)
     assert (code, err) == (0, "")
@@ -222,12 +200,12 @@ def test_without_rows_the_rest_is_told(show: Show, place: str, rows: int) -> Non
     assert out.splitlines()[-2] == "provenance"
 
 
-def test_more_rows_than_there_are_is_all_of_them(show: Show) -> None:
+def test_more_rows_than_there_are_is_all_of_them(show: Steerx) -> None:
     write(Path("one.parquet"), "text")
     assert re.findall(r"^row \d+$", show("one.parquet", "--rows", 99).out, re.MULTILINE) == ["row 1"]
 
 
-def test_what_is_no_artifact_is_refused(here: Path, show: Show) -> None:
+def test_what_is_no_artifact_is_refused(here: Path, show: Steerx) -> None:
     pq.write_table(pa.table({"x": [1]}), "foreign.parquet")
     assert show("foreign.parquet") == (2, "", "Error: foreign.parquet was not written by steerx: name an artifact\n")
     (here / "empty").mkdir()

@@ -71,11 +71,20 @@ class Model:
         int, typer.Option("--batch-tokens", help="Tokens in one forward pass.", min=1, rich_help_panel=MODEL)
     ] = 8192
     trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.", rich_help_panel=MODEL)
+        bool,
+        typer.Option(
+            "--trust-remote-code/--no-trust-remote-code",
+            help="Run code that comes with the model.",
+            rich_help_panel=MODEL,
+        ),
     ] = False
     pickled_weights: Annotated[
         bool,
-        typer.Option("--pickled-weights", help="Also take weights in PyTorch's own .bin files.", rich_help_panel=MODEL),
+        typer.Option(
+            "--pickled-weights/--no-pickled-weights",
+            help="Also take weights in PyTorch's own .bin files.",
+            rich_help_panel=MODEL,
+        ),
     ] = False
 
     def request(self, example: str) -> "ModelRequest":
