@@ -19,10 +19,10 @@ from steerx_cli.lm.files import digests_of, files_of, find_model
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LONG_AGO = (1_000_000_000, 1_000_000_000)  # seconds: older than any clock's grain
 ONLY_PICKLED = (
-    "has its weights only in PyTorch's own .bin files: take them with --pickled-weights, or convert it once "
+    "has its weights only in PyTorch's own .bin files: take them with --pickled, or convert it once "
     "(from_pretrained and save_pretrained of model and tokenizer) and name the new folder"
 )
-NO_WEIGHTS = "has no weights here: get the whole model, with --pickled-weights where it is published in .bin files only"
+NO_WEIGHTS = "has no weights here: get the whole model, with --pickled where it is published in .bin files only"
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +159,7 @@ BINS = ["pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"]
         (["model.safetensors.index.json", *BINS], True, [("v1", ["model.safetensors.index.json"])]),
     ],
 )
-def test_pickled_weights_are_downloaded_where_they_are_wanted_and_there_are_no_others(
+def test_pickled_are_downloaded_where_they_are_wanted_and_there_are_no_others(
     publish: Callable[..., object], published: list[str], pickled: bool, expected: object
 ) -> None:
     asked = publish(*published)
@@ -167,7 +167,7 @@ def test_pickled_weights_are_downloaded_where_they_are_wanted_and_there_are_no_o
     assert asked == expected
 
 
-def test_hub_model_of_pickled_weights_names_the_flag(publish: Callable[..., object]) -> None:
+def test_hub_model_of_pickled_names_the_flag(publish: Callable[..., object]) -> None:
     publish("pytorch_model.bin")
     assert error_of("some/tiny") == f"model 'some/tiny' {NO_WEIGHTS}"
     assert list(digests("some/tiny", pickled=True)) == ["config.json", "pytorch_model.bin"]
@@ -272,7 +272,7 @@ def make_pickled_folder(folder: Path) -> Path:
     return folder
 
 
-def test_pickled_weights_are_listed_where_they_are_wanted(tmp_path: Path) -> None:
+def test_pickled_are_listed_where_they_are_wanted(tmp_path: Path) -> None:
     folder = make_pickled_folder(tmp_path / "tiny")
     assert list(digests(folder, pickled=True)) == ["config.json", "pytorch_model.bin", "tokenizer.json"]
     assert error_of(folder) == f"model '{folder}' {ONLY_PICKLED}"
@@ -290,7 +290,7 @@ def test_digests_change_with_one_pickled_weight(tmp_path: Path) -> None:
     assert {name for name in before if before[name] != after[name]} == {"pytorch_model.bin"}
 
 
-def test_sharded_pickled_weights_are_those_that_the_index_names(tmp_path: Path) -> None:
+def test_sharded_pickled_are_those_that_the_index_names(tmp_path: Path) -> None:
     folder = make_pickled_folder(tmp_path / "tiny")
     shards = [f"pytorch_model-0000{n}-of-00002.bin" for n in (1, 2)]
     (folder / "pytorch_model.bin").rename(folder / shards[0])
@@ -307,7 +307,7 @@ def test_sharded_pickled_weights_are_those_that_the_index_names(tmp_path: Path) 
     ]
 
 
-def test_safetensors_go_before_pickled_weights(tmp_path: Path) -> None:
+def test_safetensors_go_before_pickled(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "tiny")
     before = digests(folder)
     (folder / "pytorch_model.bin").write_text("never read")

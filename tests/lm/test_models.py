@@ -87,9 +87,9 @@ def test_request_decides_which_files_count(tmp_path: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     (folder / "modeling_own.py").write_text("pass")
     expected = ("config.json", "modeling_own.py", "pytorch_model.bin", "tokenizer.json")
-    assert identify(ModelRequest(str(folder), trust_remote_code=True, pickled_weights=True)).files == expected
-    assert "modeling_own.py" not in identify(ModelRequest(str(folder), pickled_weights=True)).files
-    assert "--pickled-weights" in error_of(ModelRequest(str(folder), trust_remote_code=True))
+    assert identify(ModelRequest(str(folder), trust_remote_code=True, pickled=True)).files == expected
+    assert "modeling_own.py" not in identify(ModelRequest(str(folder), pickled=True)).files
+    assert "--pickled" in error_of(ModelRequest(str(folder), trust_remote_code=True))
 
 
 @pytest.mark.parametrize(
@@ -231,10 +231,10 @@ def vectors_of(request: ModelRequest) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize("shards", [0, 2])
-def test_pickled_weights_give_the_vectors_of_safetensors(tmp_path: Path, shards: int) -> None:
+def test_pickled_give_the_vectors_of_safetensors(tmp_path: Path, shards: int) -> None:
     safe = make_bert(tmp_path / "safe")
     folder = pickle_weights(make_bert(tmp_path / "pickled"), shards)
-    pickled = ModelRequest(str(folder), device="cpu", pickled_weights=True)
+    pickled = ModelRequest(str(folder), device="cpu", pickled=True)
     expected = vectors_of(ModelRequest(str(safe), device="cpu"))
     np.testing.assert_array_equal(vectors_of(pickled), expected)
     assert np.abs(expected).max() > 0.1
@@ -244,7 +244,7 @@ def test_pickled_weights_give_the_vectors_of_safetensors(tmp_path: Path, shards:
 def test_shard_that_is_missing_is_refused(tmp_path: Path) -> None:
     folder = pickle_weights(make_bert(tmp_path / "bert"), 2)
     (folder / "pytorch_model-00002-of-00002.bin").unlink()
-    request = ModelRequest(str(folder), pickled_weights=True)
+    request = ModelRequest(str(folder), pickled=True)
     assert error_of(request) == (
         f"model '{folder}' lacks 1 of its 2 weight files, the first of them pytorch_model-00002-of-00002.bin: "
         "download or copy it again"
@@ -255,7 +255,7 @@ def test_broken_pickle_beside_safetensors_does_not_matter(tmp_path: Path) -> Non
     folder = make_bert(tmp_path / "bert")
     expected = vectors_of(ModelRequest(str(folder), device="cpu"))
     (folder / "pytorch_model.bin").write_text("broken")
-    np.testing.assert_array_equal(vectors_of(ModelRequest(str(folder), device="cpu", pickled_weights=True)), expected)
+    np.testing.assert_array_equal(vectors_of(ModelRequest(str(folder), device="cpu", pickled=True)), expected)
 
 
 class Code:
@@ -273,7 +273,7 @@ def test_pickle_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
 
     folder, marker = pickle_weights(make_bert(tmp_path / "bert")), tmp_path / "marker"
     torch.save({"embeddings.word_embeddings.weight": Code(marker)}, folder / "pytorch_model.bin")
-    assert load_error_of(ModelRequest(str(folder), device="cpu", pickled_weights=True)) == BROKEN.format(folder)
+    assert load_error_of(ModelRequest(str(folder), device="cpu", pickled=True)) == BROKEN.format(folder)
     assert not marker.exists()
     torch.load(folder / "pytorch_model.bin", weights_only=False)
     assert marker.exists()  # it would have been run
@@ -283,4 +283,4 @@ def test_pickle_that_holds_code_is_refused_and_not_run(tmp_path: Path) -> None:
 def test_pickle_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
     folder = pickle_weights(make_bert(tmp_path / "bert"))
     (folder / "pytorch_model.bin").write_bytes(content)
-    assert load_error_of(ModelRequest(str(folder), device="cpu", pickled_weights=True)) == BROKEN.format(folder)
+    assert load_error_of(ModelRequest(str(folder), device="cpu", pickled=True)) == BROKEN.format(folder)

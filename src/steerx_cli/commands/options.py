@@ -73,15 +73,15 @@ class Model:
     trust_remote_code: Annotated[
         bool,
         typer.Option(
-            "--trust-remote-code/--no-trust-remote-code",
+            "--trust-remote-code",
             help="Run code that comes with the model.",
             rich_help_panel=MODEL,
         ),
     ] = False
-    pickled_weights: Annotated[
+    pickled: Annotated[
         bool,
         typer.Option(
-            "--pickled-weights/--no-pickled-weights",
+            "--pickled/--no-pickled",
             help="Also take weights in PyTorch's own .bin files.",
             rich_help_panel=MODEL,
         ),
@@ -92,7 +92,7 @@ class Model:
         from steerx_cli.lm.models import ModelRequest
 
         name = needed(self.model, "--model", f"a model (--model {example})")
-        return ModelRequest(name, self.revision, self.dtype, self.device, self.trust_remote_code, self.pickled_weights)
+        return ModelRequest(name, self.revision, self.dtype, self.device, self.trust_remote_code, self.pickled)
 
 
 DryRun = Annotated[

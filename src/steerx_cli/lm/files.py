@@ -105,11 +105,11 @@ def _weight_files(name: str, folder: Path, pickled: bool) -> list[Path]:
             return [folder / index, *_shards(name, folder / index)]
     if any((folder / file).is_file() for file in _PICKLED):
         raise SteerxError(
-            f"model {name!r} has its weights only in PyTorch's own .bin files: take them with --pickled-weights, or "
+            f"model {name!r} has its weights only in PyTorch's own .bin files: take them with --pickled, or "
             "convert it once (from_pretrained and save_pretrained of model and tokenizer) and name the new folder"
         )
     raise SteerxError(
-        f"model {name!r} has no weights here: get the whole model, with --pickled-weights where it is published in "
+        f"model {name!r} has no weights here: get the whole model, with --pickled where it is published in "
         ".bin files only"
     )
 

@@ -32,7 +32,7 @@ class ModelRequest:
     dtype: str = "auto"
     device: str = "auto"  # auto, cpu, cuda, cuda:0
     trust_remote_code: bool = False
-    pickled_weights: bool = False  # PyTorch's .bin files, where there are no safetensors
+    pickled: bool = False  # PyTorch's .bin files, where there are no safetensors
 
     def __post_init__(self) -> None:
         """Refuse here what needs no model to be refused."""
@@ -61,7 +61,7 @@ class ModelIdentity:
 def identify(request: ModelRequest) -> ModelIdentity:
     """Find the model's files and name their content, with neither its weights nor torch loaded."""
     folder, commit = _find(request)
-    files = files_of(request.name, folder, code=request.trust_remote_code, pickled=request.pickled_weights)
+    files = files_of(request.name, folder, code=request.trust_remote_code, pickled=request.pickled)
     return ModelIdentity(
         name=folder.name if commit is None else request.name,
         revision=commit,
@@ -73,7 +73,7 @@ def identify(request: ModelRequest) -> ModelIdentity:
 
 
 def _find(request: ModelRequest) -> tuple[Path, str | None]:
-    return find_model(request.name, request.revision, code=request.trust_remote_code, pickled=request.pickled_weights)
+    return find_model(request.name, request.revision, code=request.trust_remote_code, pickled=request.pickled)
 
 
 def _resolve_dtype(request: ModelRequest, folder: Path) -> str:
@@ -112,7 +112,7 @@ def _load(request: ModelRequest, auto_class: "type[_BaseAutoModelClass]") -> "Lo
         model, report = auto_class.from_pretrained(
             folder,
             dtype=dtype,
-            use_safetensors=None if request.pickled_weights else True,  # None: whichever is there, safetensors first
+            use_safetensors=None if request.pickled else True,  # None: whichever is there, safetensors first
             # transformers 5.23 hands this on to torch.load (modeling_utils.load_state_dict), which then makes only
             # tensors and plain containers of a .bin file; a torch below 2.6, where that could be got round, it refuses.
             weights_only=True,
