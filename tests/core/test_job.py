@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -295,3 +295,58 @@ def test_a_folder_that_may_not_be_written_is_refused_first(data: Path) -> None:
             f"cannot write {place / 'closed' / 'r.parquet'}: this user may not write there: "
             "name another place or change the permissions"
         )
+
+
+# --- what others do meanwhile -----------------------------------------------------------------------------------------
+
+
+def meanwhile(at: int, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Let something happen before a chunk is computed."""
+    real, calls = stage.retrieve, 0
+
+    def disturbed(tables: Tables, ranking: Ranking, top_k: int | None) -> tuple[pl.DataFrame, Counts]:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            happens()
+        return real(tables, ranking, top_k)
+
+    monkeypatch.setattr(stage, "retrieve", disturbed)
+
+
+def test_an_input_that_is_replaced_is_read_as_it_was(
+    data: Path, few: Path, tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(data, mine)
+    others = shutil.copytree(few, tmp_path / "others")
+    meanwhile(3, monkeypatch, lambda: (others / "histories.parquet").replace(mine / "histories.parquet"))
+    support.retrieve(mine, tmp_path / "retrieved.parquet")
+    assert (tmp_path / "retrieved.parquet").read_bytes() == whole
+
+
+def test_chunks_that_vanish_are_a_sentence_and_made_again(
+    data: Path, tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "retrieved.parquet"
+    parts = tmp_path / "retrieved.parquet.parts"
+    with monkeypatch.context() as patch:
+        meanwhile(9, patch, lambda: next(parts.glob("*/000003.parquet")).unlink())
+        with pytest.raises(SteerxError, match=r"chunks vanished from .*: the same command makes them again"):
+            support.retrieve(data, output)
+    with monkeypatch.context() as patch:
+        meanwhile(2, patch, lambda: shutil.rmtree(parts))
+        with pytest.raises(SteerxError, match="a folder went away meanwhile: run the same command again"):
+            support.retrieve(data, output)
+    support.retrieve(data, output)
+    assert output.read_bytes() == whole
+
+
+def test_an_input_is_never_the_output(data: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(data, tmp_path / "mine")
+    for place in (mine / "queries.parquet", tmp_path / "mine" / ".." / "mine" / "histories.parquet"):
+        before = place.read_bytes()
+        with pytest.raises(SteerxError) as refused:
+            support.retrieve(mine, place, overwrite=True)
+        assert str(refused.value) == f"{place} is read and would be written: name another --output"
+        assert place.read_bytes() == before

@@ -266,19 +266,28 @@ def artifact_of(path: Path) -> Artifact:
     return ARTIFACTS[name]
 
 
+def _state(path: Path) -> tuple[int, int, int]:
+    """What changes when another file takes the name."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 class File:
     """One Parquet file of an artifact, read by row range."""
 
     def __init__(self, path: Path, artifact: Artifact) -> None:
         self.path = path
         self.footer = read_footer(path, artifact)
+        self._seen = _state(path)
         self._artifact = artifact
         self._open: pq.ParquetFile | None = None
         self._group: tuple[int, pa.Table] | None = None  # the row group read last: the next chunk often starts in it
 
     def _parquet(self) -> pq.ParquetFile:
         if self._open is None:
-            self._open = _opened(self.path)
+            self._open = _opened(self.path)  # and kept: a file that is replaced from now on is read as it was
+            if _state(self.path) != self._seen:
+                raise SteerxError(f"{self.path} was replaced while it was read: run the same command again")
         return self._open
 
     def user_ids(self) -> Iterator[list[str]]:

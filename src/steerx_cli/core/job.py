@@ -21,6 +21,7 @@ from steerx_cli.core.artifacts import (
     writing,
 )
 from steerx_cli.core.chunks import Chunk, chunks_of, plan_chunks
+from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.outputs import Output, explained, interruptible
 from steerx_cli.core.progress import Progress
 from steerx_cli.core.provenance import Footer, Record, add_counts, chunk_digest, total_digest
@@ -68,7 +69,7 @@ class Job:
         self._scope = scope
         self._record = work.record(scope)
         self._output = Output(scope.output, work.artifact, scope.overwrite)
-        self._output.check_folder()
+        self._output.check_place(*(path for source in work.sources.values() for path in source.paths))
         self._up_to_date = self._output.is_finished(self._record, scope.shard)
         chunks = plan_chunks(work.driver, work.sources, scope.chunk_users, scope.limit)
         self._chunks = chunks_of(scope.shard, chunks)
@@ -147,6 +148,8 @@ class Job:
     def _assemble(self) -> None:
         """Put the parts together in one file that appears at once."""
         parts = self._finished_parts()
+        if len(parts) < len(self._chunks):
+            raise SteerxError(f"chunks vanished from {self._parts}: the same command makes them again")
         footer = self._footer([(chunk, parts[chunk.index]) for chunk in self._chunks])
         with (
             explained(self._output.path, self._kept),

@@ -26,6 +26,7 @@ _CURES = {
     errno.ENOTDIR: "a file stands where a folder is needed: name another place",
     errno.EEXIST: "a file stands where a folder is needed: name another place",
     errno.EISDIR: "a folder stands where the file should be: name another place",
+    errno.ENOENT: "a folder went away meanwhile: run the same command again",
     errno.ENAMETOOLONG: "the name is too long: name another place",
 }
 
@@ -62,8 +63,10 @@ class Output:
     artifact: Artifact
     overwrite: bool = False
 
-    def check_folder(self) -> None:
-        """Refuse a place that cannot take the file, without touching it."""
+    def check_place(self, *inputs: Path) -> None:
+        """Refuse a place that cannot take the file, or is an input itself, without touching it."""
+        if self.path.exists() and any(self.path.samefile(path) for path in inputs):
+            raise SteerxError(f"{self.path} is read and would be written: name another --output")
         with explained(self.path):
             if self.path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "is a folder")

@@ -36,7 +36,7 @@ def run(places: Sequence[Path], output: Path | None, overwrite: bool, dry_run: b
     started = time.monotonic()
     source = open_shards(places)
     target = Output(output or _whole_beside(source.paths[0]), source.artifact, overwrite)
-    target.check_folder()
+    target.check_place(*source.paths)
     finished = target.is_finished(source.footer.record, None)
     if not (dry_run or finished):
         _merge(source, target, progress)
