@@ -335,7 +335,7 @@ def test_chunks_that_vanish_are_a_sentence_and_made_again(
         with pytest.raises(SteerxError, match=r"chunks vanished from .*: the same command makes them again"):
             support.retrieve(data, output)
     with monkeypatch.context() as patch:
-        meanwhile(2, patch, lambda: shutil.rmtree(parts))
+        meanwhile(1, patch, lambda: shutil.rmtree(parts))
         with pytest.raises(SteerxError, match="a folder went away meanwhile: run the same command again"):
             support.retrieve(data, output)
     support.retrieve(data, output)
