@@ -76,7 +76,7 @@ def child(target: Callable[..., object], *arguments: object) -> BaseProcess:
 def die_at_line(number: int, work: Callable[..., object], *arguments: object) -> None:
     """Do `work`, and be killed before the `number`-th line that it comes to in what keeps and writes results."""
     left = number
-    writing = tuple(f"{os.sep}core{os.sep}{name}.py" for name in ("job", "outputs", "artifacts"))
+    writing = tuple(f"{os.sep}core{os.sep}{name}.py" for name in ("job", "outputs", "artifacts", "files"))
 
     def count(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
         nonlocal left

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.files import replacing
 from steerx_cli.core.provenance import FOOTER_KEY, Footer
 from steerx_cli.core.schemas import ARTIFACTS, Artifact
 
@@ -48,29 +49,6 @@ def _first_line(error: BaseException) -> str:
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the name `path` only once it is whole and on the disk. One writer at a time."""
-    temporary = path.with_name(f".{path.name}.tmp")  # always the same: what a killed run left is written over
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class _Hashing(io.RawIOBase):

@@ -11,8 +11,8 @@ from typing import Any
 
 from platformdirs import user_cache_dir
 
-from steerx_cli.core.artifacts import replacing
 from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.files import replacing
 
 # Each form of weights: the one file that holds them all, or the index of several.
 _SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
