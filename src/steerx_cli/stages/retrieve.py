@@ -139,7 +139,7 @@ def retrieve(tables: Tables, ranking: Ranking, top_k: int | None) -> tuple[pl.Da
     queries = tables["queries"]
     pairs = pairs_of(queries, tables["histories"])
     ranked, counts = ranking(pairs)
-    place = pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("query_id")
+    place = pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("query_order")
     kept = ranked.with_columns(rank=place).filter(pl.col("rank") <= (top_k or len(pairs)))
     scored = kept if "score" in kept.columns else kept.with_columns(score=pl.lit(None, pl.Float32))
     return scored.select(RETRIEVED.columns.names), {**counts, **shortfalls(queries, pairs, top_k)}
@@ -147,9 +147,9 @@ def retrieve(tables: Tables, ranking: Ranking, top_k: int | None) -> tuple[pl.Da
 
 def shortfalls(queries: pl.DataFrame, pairs: pl.DataFrame, top_k: int | None) -> Counts:
     """How many queries did not get what was asked for."""
-    found = queries.select("query_id").join(pairs.group_by("query_id").len(), on="query_id", how="left")["len"]
+    found = pairs.group_by("query_order").len()["len"]
     return {
-        "queries without any history": found.null_count(),
+        "queries without any history": len(queries) - len(found),
         "queries with fewer histories than top-k": int((found < (top_k or 0)).sum()),
     }
 
