@@ -129,3 +129,14 @@ def test_a_damaged_shard_ends_a_merge_in_one_sentence_and_nothing_more(here: Pat
     assert err.startswith(f"Error: {Path('shards', shards[1].name)} is damaged or no Parquet file (")
     assert err.endswith("): make it again with `steerx retrieve`\n")
     assert err.count("\n") == 1, "the one sentence is not all that was said"
+
+
+def test_a_setting_that_is_not_utf_8_is_refused_before_anything_is_loaded(here: Path) -> None:
+    (here / "encoder").mkdir()
+    (here / "encoder" / "config.json").write_text("{}")
+    header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    (here / "encoder" / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    given = ["retrieve", "--retriever", "dense", "--model", "encoder", "--query-text", "x\udcff"]
+    code, out, err = python(f"import sys\nsys.argv[1:] = {given!r}\n{RUN}")
+    assert (code, out) == (2, "")
+    assert err == "Error: --query-text has bytes that are not UTF-8: type it in UTF-8\n"

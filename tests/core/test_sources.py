@@ -182,11 +182,18 @@ def test_shards_of_other_data_are_refused(data: Path, few: Path, tmp_path: Path,
     )
 
 
-def test_a_whole_file_among_shards_is_refused(whole: Path, shards: list[Path]) -> None:
-    said = f"{whole} is a whole file, not a shard: name it alone, or name the shards alone"
-    assert refusal(whole, *shards) == said
-    assert refusal(*shards, whole) == said
-    assert refusal(whole, whole) == said
+def test_a_whole_file_stands_for_its_shards(whole: Path, shards: list[Path]) -> None:
+    assert Source(RETRIEVED, whole, *shards).paths == [whole]
+    assert Source(RETRIEVED, shards[0], whole).paths == [whole]
+
+
+def test_a_whole_file_of_another_run_among_shards_is_refused(data: Path, whole: Path, shards: list[Path]) -> None:
+    other = whole.with_name("other.parquet")
+    support.retrieve(data, other, Settings("recency", 3, 0))
+    said = f"{other} is a whole file, not a shard: name it alone, or name the shards alone"
+    assert refusal(other, *shards) == said
+    assert refusal(*shards, other) == said
+    assert refusal(whole, whole) == f"{whole} is a whole file, not a shard: name it alone, or name the shards alone"
 
 
 def test_shards_that_were_cut_differently_are_refused(data: Path, tmp_path: Path, shards: list[Path]) -> None:

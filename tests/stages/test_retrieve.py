@@ -298,3 +298,14 @@ def test_no_model_is_loaded_for_a_wrong_input(tmp_path: Path, encoder: Path, mon
     assert refusal(tmp_path, output, dense(encoder)) == f"{path} holds queries, not histories: {by} histories"
     path.unlink()
     assert refusal(tmp_path, output, dense(encoder)) == f"{path} does not exist: {by} it"
+
+
+def test_scores_that_are_no_numbers_are_an_error() -> None:
+    encoder = Mock(encode=lambda texts, _: Encoded(np.full((len(texts), 2), np.nan, np.float32), 0, 0))
+    tables = {
+        name: cast(pl.DataFrame, pl.from_arrow(pa.Table.from_pylist([row], schema=artifact.columns)))
+        for name, row, artifact in (("queries", query("u", "q"), QUERIES), ("histories", history("u", "i"), HISTORIES))
+    }
+    ranking = partial(stage.by_similarity, encoder=encoder, dense=Dense(ModelRequest("m"), *TEXTS, 100))
+    with pytest.raises(SteerxError, match="the encoder gives scores that are no finite numbers"):
+        stage.retrieve(tables, ranking, 2)

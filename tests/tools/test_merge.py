@@ -1,6 +1,7 @@
 """`steerx merge`: the shards of a run make the file that the run would have written whole, to the byte."""
 
 import dataclasses
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,7 @@ def test_somebody_s_own_file_in_the_way_is_replaced_only_when_asked(whole: Path,
 def test_a_shard_is_never_replaced_by_the_whole(shards: list[Path], overwrite: bool) -> None:
     before = shards[1].read_bytes()
     said = f"{shards[1]} is read and would be written: name another --output"
-    assert refusal(*shards, output=shards[1], overwrite=overwrite).endswith(said)
+    assert refusal(*shards, output=shards[1], overwrite=overwrite) == said
     assert shards[1].read_bytes() == before
 
 
@@ -184,8 +185,8 @@ def test_a_whole_file_is_nothing_to_merge(whole: Path) -> None:
     assert refusal(whole) == f"{whole} is a whole file already: there is nothing to merge"
 
 
-def test_a_whole_among_shards_is_refused(whole: Path, shards: list[Path]) -> None:
-    said = f"{whole} is a whole file, not a shard: name it alone, or name the shards alone"
+def test_a_whole_among_its_shards_leaves_nothing_to_merge(whole: Path, shards: list[Path]) -> None:
+    said = f"{whole} is a whole file already: there is nothing to merge"
     assert refusal(*shards, whole) == said
     assert refusal(whole, *shards) == said
 
@@ -248,3 +249,15 @@ def test_a_file_is_needed_where_a_folder_stands(tmp_path: Path, shards: list[Pat
     assert refusal(*shards, output=tmp_path) == (
         f"cannot write {tmp_path}: a folder stands where the file should be: name another place"
     )
+
+
+def test_a_folder_is_merged_once_and_read_as_the_whole_from_then_on(shards: list[Path], whole: Path) -> None:
+    folder = shards[0].parent
+    place = folder / "retrieved.parquet"
+    assert merge(folder).status == "finished"
+    os.utime(place, (0, 0))
+    assert merge(folder, dry_run=True).status == "up to date"
+    assert place.stat().st_mtime == 0
+    assert merge(folder).status == "up to date"
+    assert place.stat().st_mtime > 0
+    assert Source(RETRIEVED, folder).footer == Source(RETRIEVED, whole).footer

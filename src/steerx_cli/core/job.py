@@ -29,6 +29,7 @@ from steerx_cli.core.schemas import Artifact
 from steerx_cli.core.scope import Scope
 from steerx_cli.core.sources import Source
 from steerx_cli.core.summary import Summary
+from steerx_cli.core.text import is_utf8
 
 Tables: TypeAlias = Mapping[str, pl.DataFrame]
 Counts: TypeAlias = Mapping[str, int]
@@ -48,6 +49,9 @@ class Work:
 
     def record(self, scope: Scope) -> Record:
         """The part of the provenance that is known before anything is computed."""
+        for name, value in self.parameters.items():
+            if isinstance(value, str) and not is_utf8(value):
+                raise SteerxError(f"--{name.replace('_', '-')} has bytes that are not UTF-8: type it in UTF-8")
         return Record(
             artifact=self.artifact.name,
             schema=self.artifact.version,

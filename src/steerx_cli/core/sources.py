@@ -27,8 +27,9 @@ def find_files(where: Path) -> list[Path]:
 
 def order_shards(files: list[File]) -> list[File]:
     """Put shards in order, and refuse any set that is not exactly the shards of one run."""
-    if len(files) == 1 and files[0].footer.shard is None:
-        return files
+    whole = [file for file in files if file.footer.shard is None]
+    if len(whole) == 1 and all(file.footer.record == whole[0].footer.record for file in files):
+        return whole  # alone, or with the shards that it was merged from beside it
     for file in files:
         if file.footer.shard is None:
             raise SteerxError(f"{file.path} is a whole file, not a shard: name it alone, or name the shards alone")

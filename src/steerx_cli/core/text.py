@@ -1,4 +1,4 @@
-"""People's texts where they meet a terminal: nothing in them may move the cursor, change colours or reorder a line."""
+"""Texts where they meet a terminal: nothing in them may move the cursor, change colours or reorder a line."""
 
 import unicodedata
 
@@ -20,3 +20,8 @@ def _sign(character: str) -> str:
     if category == "Cs" or (category == "Cf" and character not in _JOINERS):
         return f"\\u{ord(character):04x}"
     return character
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be stored; an argument that was not UTF-8 comes from the shell with its bytes in disguise."""
+    return not any(unicodedata.category(character) == "Cs" for character in text)

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.job import Compute, Counts, Job, Tables, Work
 from steerx_cli.core.progress import Progress
 from steerx_cli.core.schemas import HISTORIES, QUERIES, RETRIEVED
@@ -105,7 +106,10 @@ def by_similarity(pairs: pl.DataFrame, encoder: Encoder, dense: Dense) -> tuple[
     left, right = np.split(encoded.vectors, [len(asked)])
     rows = np.searchsorted(asked["query_order"], pairs["query_order"])
     columns = np.searchsorted(written["history_order"], pairs["history_order"])
-    scored = pairs.with_columns(score=pl.Series(dots(left, right, rows, columns), dtype=pl.Float32))
+    scores = dots(left, right, rows, columns)
+    if not np.isfinite(scores).all():
+        raise SteerxError("the encoder gives scores that are no finite numbers: try --dtype float32 or another --model")
+    scored = pairs.with_columns(score=pl.Series(scores, dtype=pl.Float32))
     ranked = scored.sort("query_order", "score", "item_id", descending=[False, True, False])
     blank = len({text for text in texts if not text.strip()})
     return ranked, {

@@ -18,9 +18,11 @@ def open_shards(places: Sequence[Path]) -> Source:
     paths = [path for place in places for path in find_files(place)]
     if not paths:
         raise SteerxError(f"{', '.join(map(str, places))} has no Parquet file in it: name the shards to merge")
-    source = Source(artifact_of(paths[0]), *paths)
+    wholes = {whole_path(path) for path in paths if whole_path(path) != path}
+    shards = [path for path in paths if path not in wholes]  # an earlier merge's result may lie among them
+    source = Source(artifact_of(shards[0]), *shards)
     if source.shards[0].shard is None:
-        raise SteerxError(f"{paths[0]} is a whole file already: there is nothing to merge")
+        raise SteerxError(f"{source.paths[0]} is a whole file already: there is nothing to merge")
     return source
 
 
@@ -38,11 +40,13 @@ def run(places: Sequence[Path], output: Path | None, overwrite: bool, dry_run: b
     target = Output(output or _whole_beside(source.paths[0]), source.artifact, overwrite)
     target.check_place(*source.paths)
     finished = target.is_finished(source.footer.record, None)
-    if not (dry_run or finished):
+    if finished and not dry_run:
+        target.path.touch()  # make looks at the date only
+    elif not finished and not dry_run:
         _merge(source, target, progress)
     return Summary(
         command="merge",
-        status="would run" if dry_run else "up to date" if finished else "finished",
+        status="up to date" if finished else "would run" if dry_run else "finished",
         output=str(target.path),
         inputs={"shards": ", ".join(map(str, source.paths))},
         rows=source.footer.rows,
