@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
@@ -78,7 +79,7 @@ def progress(quiet: bool) -> Iterator[Progress]:
 
 
 class Telling(Protocol):
-    """The options that say how much is told; a command without presets has no `preset`."""
+    """The options that say how much is told."""
 
     @property
     def quiet(self) -> bool: ...
@@ -86,15 +87,19 @@ class Telling(Protocol):
     def as_json(self) -> bool: ...
 
 
-def telling(how: Telling, work: Callable[[Progress], Summary]) -> None:
-    """Do a command's work under a progress bar, and tell how it ended: as lines, or as one JSON object."""
+def telling(
+    how: Telling, work: Callable[[Progress], Summary], first: Mapping[str, str | None] = MappingProxyType({})
+) -> None:
+    """Do a command's work under a progress bar, and tell how it ended: as lines, or as one JSON object.
+
+    `first` is what the command itself has to tell, the preset in force.
+    """
     with progress(how.quiet or how.as_json) as bar:
         summary = work(bar)
-    preset = getattr(how, "preset", None)
     if how.as_json:
-        print(json.dumps({"preset": preset, **asdict(summary)}))  # noqa: T201
+        print(json.dumps({**first, **asdict(summary)}))  # noqa: T201
     elif not how.quiet:
-        _tell(list(_entries(summary, preset)))
+        _tell([(name, value or "none") for name, value in first.items()] + list(_entries(summary)))
 
 
 def _tell(entries: list[tuple[str, str]]) -> None:
@@ -104,8 +109,7 @@ def _tell(entries: list[tuple[str, str]]) -> None:
         _stderr().print(Text.assemble((f"{name.ljust(longest)}  ", "dim"), visible(value)), soft_wrap=True)
 
 
-def _entries(summary: Summary, preset: str | None) -> Iterator[tuple[str, str]]:
-    yield "preset", preset or "none"
+def _entries(summary: Summary) -> Iterator[tuple[str, str]]:
     yield summary.command, summary.status
     for role, place in summary.inputs.items():
         yield f"read {role}", place

@@ -107,7 +107,7 @@ Seed = Annotated[int, typer.Option("--seed", help="What every random choice hang
 
 
 @dataclass(frozen=True)
-class Common(Telling):
+class Common:
     """What every stage takes."""
 
     preset: Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from steerx_cli import console
-from steerx_cli.commands.options import FILES, Common, Model, Seed, bundled, needed
+from steerx_cli.commands.options import FILES, Common, Model, Seed, Telling, bundled, needed
 
 DENSE = "Dense retrieval"
 
@@ -15,6 +15,7 @@ DENSE = "Dense retrieval"
 def retrieve(
     model: Model,
     common: Common,
+    telling: Telling,
     retriever: Annotated[
         Literal["recency", "random", "all", "dense"] | None,
         typer.Option("--retriever", help="How a user's histories are ranked.", show_default=False),
@@ -50,4 +51,5 @@ def retrieve(
         dense = Dense(model.request("facebook/contriever"), query_text, history_text, model.batch_tokens)
     inputs = common.input("queries", queries), common.input("histories", histories)
     settings = Settings(chosen, top_k, seed, dense)
-    console.telling(common, lambda progress: run(settings, *inputs, common.scope("retrieved"), progress))
+    scope = common.scope("retrieved")
+    console.telling(telling, lambda progress: run(settings, *inputs, scope, progress), first={"preset": common.preset})
