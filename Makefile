@@ -4,17 +4,23 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-STEERX := $(BIN)/steerx
+STEERX  = "$(BIN)/steerx"
 READY  := $(VENV)/ready
 
-# What a run is about: `make retrieve RUN=runs/mine DATA=my/data PRESET=my.toml`.
+# What a run is about; `make retrieve RUN=runs/mine DATA=my/data PRESET=my.toml` (names without spaces).
 RUN    ?= runs/demo
 DATA   ?= data/demo
 PRESET ?= demo
-COMMON  = --run $(RUN) --data $(DATA) --preset $(PRESET) --overwrite
-
 HISTORIES ?= $(DATA)/histories.parquet
 QUERIES   ?= $(DATA)/queries.parquet
+
+# Make decides what is out of date, so a stage that it runs may replace what it made before.
+COMMON = --run $(RUN) --preset $(PRESET) --overwrite
+# A stage runs again when its preset changes: another one (a file whose name is the setting), or an edited one.
+empty :=
+space := $(empty) $(empty)
+settings = $(RUN)/.settings/$(1)/$(subst /,_,$(subst $(space),+,$(strip $(PRESET) $(2)))) \
+	$(firstword $(wildcard $(PRESET) src/steerx_cli/presets/$(PRESET).toml))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-data check format test bench readme clean
@@ -33,33 +39,38 @@ demo: $(RUN)/retrieved.parquet
 demo-data: data/demo/histories.parquet data/demo/queries.parquet
 
 data/demo/histories.parquet: src/steerx_cli/demo/people.py | $(READY)
-	$(BIN)/python -m steerx_cli.demo data/demo
+	"$(BIN)/python" -m steerx_cli.demo data/demo
 
-data/demo/queries.parquet: data/demo/histories.parquet ;
+# Written after the histories by the same command; older or missing only where that was stopped half-way.
+data/demo/queries.parquet: data/demo/histories.parquet
+	"$(BIN)/python" -m steerx_cli.demo data/demo
+
+$(RUN)/.settings/%:
+	@mkdir -p "$(@D)" && rm -f "$(@D)"/* && touch "$@"
 
 ## check: format, lint, types and import contracts
 check: $(READY)
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/ruff" check .
+	"$(BIN)/mypy"
+	"$(BIN)/lint-imports"
 
 ## format: put the code into its one format
 format: $(READY)
-	$(BIN)/ruff format .
-	$(BIN)/ruff check --fix .
+	"$(BIN)/ruff" format .
+	"$(BIN)/ruff" check --fix .
 
 ## test: all tests
 test: $(READY) demo-data
-	$(BIN)/pytest --numprocesses auto
+	"$(BIN)/pytest" --numprocesses auto
 
 ## bench: speed and memory as ratios, written to tests/bench/results
 bench: $(READY)
-	$(BIN)/python tests/bench/artifacts.py
+	"$(BIN)/python" tests/bench/artifacts.py
 
 ## readme: run the README's session again and write down what it prints
 readme: $(READY) demo-data
-	$(BIN)/python tests/readme.py
+	"$(BIN)/python" tests/readme.py
 
 ## clean: remove the environment (your runs and data stay)
 clean:
@@ -69,5 +80,5 @@ clean:
 $(READY): pyproject.toml .ci/constraints.txt
 	@echo 'Installing into $(VENV): a minute or two, once.'
 	@$(PYTHON) -m venv $(VENV)
-	@PIP_CONSTRAINT=.ci/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@PIP_CONSTRAINT=.ci/constraints.txt "$(BIN)/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@

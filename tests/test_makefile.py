@@ -1,9 +1,11 @@
 """`make` as a newcomer meets it: its help, its runs, and that nothing is done twice."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,10 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 
 def make(*arguments: str) -> str:
     """Run make in the checkout, with the environment that runs the tests in place of its own."""
-    here = [f"BIN={Path(sys.executable).parent}", "READY=/dev/null"]
-    ended = subprocess.run(["make", *here, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    with tempfile.NamedTemporaryFile() as ready:
+        os.utime(ready.name, (2**32, 2**32))  # newer than what the environment is made from: nothing is installed
+        here = [f"BIN={Path(sys.executable).parent}", f"READY={ready.name}"]
+        ended = subprocess.run(["make", *here, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
@@ -39,11 +43,11 @@ def test_alone_it_lists_every_target_with_its_help() -> None:
 
 def test_a_stage_runs_once_and_again_when_its_input_changes(place: list[str], tmp_path: Path) -> None:
     output = tmp_path / "run" / "retrieved.parquet"
-    assert "steerx retrieve" in make("retrieve", *place)
+    assert 'steerx" retrieve' in make("retrieve", *place)
     first = output.read_bytes()
-    assert "steerx retrieve" not in make("retrieve", *place)
+    assert 'steerx" retrieve' not in make("retrieve", *place)
     write_people(tmp_path / "data", count=5, each=3, seed=0)
-    assert "steerx retrieve" in make("retrieve", *place)
+    assert 'steerx" retrieve' in make("retrieve", *place)
     assert output.read_bytes() != first
 
 
@@ -52,8 +56,8 @@ def test_an_input_that_was_only_touched_costs_one_look(place: list[str], tmp_pat
     make("retrieve", *place)
     first = output.read_bytes()
     (tmp_path / "data" / "queries.parquet").touch()
-    assert "steerx retrieve" in make("retrieve", *place)
-    assert "steerx retrieve" not in make("retrieve", *place)
+    assert 'steerx" retrieve' in make("retrieve", *place)
+    assert 'steerx" retrieve' not in make("retrieve", *place)
     assert output.read_bytes() == first
 
 
@@ -64,5 +68,19 @@ def test_the_demo_shows_what_came_out(place: list[str]) -> None:
 
 
 def test_asking_what_would_be_done_does_nothing(place: list[str], tmp_path: Path) -> None:
-    assert "steerx retrieve" in make("-n", "demo", *place)
+    assert 'steerx" retrieve' in make("-n", "demo", *place)
     assert not (tmp_path / "run").exists()
+
+
+def test_another_preset_or_flag_runs_the_stage_again(place: list[str], tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text("[retrieve]\nretriever = 'all'\n")
+    runs = [[], ["RETRIEVE=--top-k 1"], [f"PRESET={mine}"], []]
+    for settings in runs:
+        assert 'steerx" retrieve' in make("-n", "retrieve", *place, *settings)
+        assert 'steerx" retrieve' in make("retrieve", *place, *settings)
+        assert 'steerx" retrieve' not in make("retrieve", *place, *settings)
+    make("retrieve", *place, f"PRESET={mine}")
+    mine.write_text("[retrieve]\nretriever = 'random'\n")
+    os.utime(mine, (2**32, 2**32))
+    assert 'steerx" retrieve' in make("retrieve", *place, f"PRESET={mine}")
