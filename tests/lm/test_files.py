@@ -131,7 +131,7 @@ def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
     def publish(*weights: str) -> list[tuple[str | None, list[str]]]:
         asked: list[tuple[str | None, list[str]]] = []
 
-        def download(name: str, revision: str | None, allow_patterns: list[str], ignore_patterns: str) -> str:
+        def download(name: str, revision: str | None, allow_patterns: list[str], **_: object) -> str:
             given = [file for file in weights if any(fnmatch(file, pattern) for pattern in allow_patterns)]
             asked.append((revision, given))
             snapshot = tmp_path / "snapshots" / COMMIT
@@ -422,3 +422,19 @@ def test_blob_in_the_store_of_all_models_keeps_its_own_name(tmp_path: Path) -> N
     place.rename(store / stored)
     place.symlink_to(store / stored)
     assert digests("some/tiny") == before
+
+
+def test_a_dry_run_asks_for_no_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import errors
+
+    def only_local(*_: object, local_files_only: bool, **__: object) -> str:
+        assert local_files_only
+        raise errors.LocalEntryNotFoundError("nothing here")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", only_local)
+    with pytest.raises(SteerxError) as refused:
+        find_model("some/tiny", None, code=False, pickled=False, download=False)
+    assert str(refused.value) == (
+        "model 'some/tiny' is not wholly in the cache here, and a dry run downloads nothing: "
+        "leave --dry-run out, or name a local folder that holds it"
+    )

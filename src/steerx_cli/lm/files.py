@@ -28,7 +28,9 @@ _PATH_LIKE = re.compile(r"[./~]|.*/.*/|.*/$")  # what no Hugging Face id looks l
 # --- finding them -----------------------------------------------------------------------------------------------------
 
 
-def find_model(name: str, revision: str | None, *, code: bool, pickled: bool) -> tuple[Path, str | None]:
+def find_model(
+    name: str, revision: str | None, *, code: bool, pickled: bool, download: bool = True
+) -> tuple[Path, str | None]:
     """The folder that holds the model, and its commit where it comes from Hugging Face."""
     folder = Path(name)
     if name and folder.is_dir():
@@ -39,27 +41,40 @@ def find_model(name: str, revision: str | None, *, code: bool, pickled: bool) ->
         raise SteerxError(f"model {name!r} is a file: name the folder that holds config.json and the weights")
     if _PATH_LIKE.match(name):
         raise SteerxError(f"model folder {name!r} does not exist: name a folder, or a Hugging Face id")
-    return (snapshot := _snapshot(name, revision, code, pickled)), snapshot.name
+    return (snapshot := _snapshot(name, revision, code, pickled, download)), snapshot.name
 
 
-def _snapshot(name: str, revision: str | None, code: bool, pickled: bool) -> Path:
-    """The model's folder in Hugging Face's cache, downloaded where it is not there."""
-    folder = _download(name, revision, [*_settings(code), *_patterns(_SAFETENSORS)])
+def _snapshot(name: str, revision: str | None, code: bool, pickled: bool, download: bool) -> Path:
+    """The model's folder in Hugging Face's cache, downloaded where it is not there and may be."""
+    folder = _cached(name, revision, [*_settings(code), *_patterns(_SAFETENSORS)], download)
     if pickled and not any((folder / file).is_file() for file in _SAFETENSORS):
-        folder = _download(name, folder.name, [*_settings(code), *_patterns(_PICKLED)])  # the same commit
+        folder = _cached(name, folder.name, [*_settings(code), *_patterns(_PICKLED)], download)  # the same commit
     return folder
 
 
-def _download(name: str, revision: str | None, wanted: list[str]) -> Path:
+def _cached(name: str, revision: str | None, wanted: list[str], download: bool) -> Path:
     from huggingface_hub import errors, snapshot_download
 
     # The HTTP library's own base class; which library that is depends on the version of huggingface_hub.
     http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
     try:  # sub-folders (onnx/, openvino/) hold the same weights for other programs
-        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted, ignore_patterns="*/*"))
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=wanted,
+                ignore_patterns="*/*",
+                local_files_only=not download,
+            )
+        )
     except errors.HFValidationError as error:
         raise SteerxError(f"model {name!r} is neither a folder nor a Hugging Face id: name one") from error
     except (OSError, http_error) as error:
+        if not download:
+            raise SteerxError(
+                f"model {name!r} is not wholly in the cache here, and a dry run downloads nothing: "
+                "leave --dry-run out, or name a local folder that holds it"
+            ) from error
         what = f"model {name!r} cannot be had from Hugging Face: {_why(error, revision)}"
         raise SteerxError(f"{what}, or name a local folder that holds it") from error
 

@@ -58,9 +58,9 @@ class ModelIdentity:
         return {"id": self.name, "revision": self.revision or "local", "weights": self.weights, "dtype": self.dtype}
 
 
-def identify(request: ModelRequest) -> ModelIdentity:
+def identify(request: ModelRequest, download: bool = True) -> ModelIdentity:
     """Find the model's files and name their content, with neither its weights nor torch loaded."""
-    folder, commit = _find(request)
+    folder, commit = _find(request, download)
     files = files_of(request.name, folder, code=request.trust_remote_code, pickled=request.pickled)
     return ModelIdentity(
         name=folder.name if commit is None else request.name,
@@ -72,8 +72,9 @@ def identify(request: ModelRequest) -> ModelIdentity:
     )
 
 
-def _find(request: ModelRequest) -> tuple[Path, str | None]:
-    return find_model(request.name, request.revision, code=request.trust_remote_code, pickled=request.pickled)
+def _find(request: ModelRequest, download: bool = True) -> tuple[Path, str | None]:
+    code, pickled = request.trust_remote_code, request.pickled
+    return find_model(request.name, request.revision, code=code, pickled=pickled, download=download)
 
 
 def _resolve_dtype(request: ModelRequest, folder: Path) -> str:

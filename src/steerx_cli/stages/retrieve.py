@@ -111,11 +111,11 @@ def by_similarity(pairs: pl.DataFrame, encoder: Encoder, dense: Dense) -> tuple[
         raise SteerxError("the encoder gives scores that are no finite numbers: try --dtype float32 or another --model")
     scored = pairs.with_columns(score=pl.Series(scores, dtype=pl.Float32))
     ranked = scored.sort("query_order", "score", "item_id", descending=[False, True, False])
-    blank = len({text for text in texts if not text.strip()})
     return ranked, {
         "texts cut to what the encoder takes": encoded.truncated,
         "batches halved for memory": encoded.halved,
-        "texts for the encoder that came out blank": blank,
+        "queries that came out blank for the encoder": sum(not text.strip() for text in texts[: len(asked)]),
+        "histories that came out blank for the encoder": sum(not text.strip() for text in texts[len(asked) :]),
     }
 
 
@@ -173,19 +173,13 @@ def prepare(settings: Settings) -> Compute:
 
 def run(settings: Settings, queries: Path, histories: Path, scope: Scope, progress: Progress) -> Summary:
     """Read, rank, write."""
+    sources = {"queries": Source(QUERIES, queries), "histories": Source(HISTORIES, histories)}
     models = {}
     if settings.dense:
-        found = identify(settings.dense.model)
+        found = identify(settings.dense.model, download=not scope.dry_run)
         models["encoder"] = found.as_record()
         # The commit is held on to: a branch may move between naming the model and loading it.
         pinned = replace(settings.dense.model, revision=found.revision)
         settings = replace(settings, dense=replace(settings.dense, model=pinned))
-    work = Work(
-        stage="retrieve",
-        artifact=RETRIEVED,
-        driver="queries",
-        sources={"queries": Source(QUERIES, queries), "histories": Source(HISTORIES, histories)},
-        parameters=settings.parameters(),
-        models=models,
-    )
+    work = Work("retrieve", RETRIEVED, "queries", sources, settings.parameters(), models)
     return Job(work, scope).run(partial(prepare, settings), progress)
