@@ -36,9 +36,9 @@ def refused(steerx: Steerx, queries: object, *arguments: object) -> str:
 
 
 def test_a_missing_input_is_named_with_the_command_that_writes_it(steerx: Steerx) -> None:
-    assert refused(steerx, "gone.parquet") == f"gone.parquet does not exist: `{QUERIES.written_by}` writes it"
+    assert refused(steerx, "gone.parquet") == f"gone.parquet does not exist: `{QUERIES.written_by}` writes queries"
     code, out, err = steerx("retrieve", "--run", "new", "--data", "nowhere")
-    said = f"Error: new/queries.parquet does not exist: `{QUERIES.written_by}` writes it\n"
+    said = f"Error: new/queries.parquet does not exist: `{QUERIES.written_by}` writes queries\n"
     assert (code, out, err) == (2, "", said)
 
 
@@ -110,7 +110,7 @@ def test_what_is_no_artifact_is_not_replaced_unasked(here: Path, steerx: Steerx)
 
 def test_control_characters_in_a_name_reach_no_terminal(steerx: Steerx) -> None:
     said = refused(steerx, "evil\x1bc\n\x9b2J.parquet")
-    assert said == f"evil␛c⏎\\x9b2J.parquet does not exist: `{QUERIES.written_by}` writes it"
+    assert said == f"evil␛c⏎\\x9b2J.parquet does not exist: `{QUERIES.written_by}` writes queries"
 
 
 def test_a_name_that_is_not_utf_8_is_written_or_refused_in_a_sentence() -> None:

@@ -157,7 +157,7 @@ def refusal(path: Path, artifact: Artifact = HISTORIES) -> str:
 
 def test_a_file_that_is_not_there_names_who_writes_it(tmp_path: Path) -> None:
     path = tmp_path / "histories.parquet"
-    assert refusal(path) == f"{path} does not exist: `make demo-data` writes it"
+    assert refusal(path) == f"{path} does not exist: `make demo-data` writes histories"
 
 
 @pytest.mark.parametrize("keep", [0, 3, 11, 500, -1, -9])

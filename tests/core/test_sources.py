@@ -148,14 +148,14 @@ def test_a_place_without_files_names_who_writes_them(tmp_path: Path, pattern: st
 
 def test_a_missing_shard_is_named(shards: list[Path]) -> None:
     shards[0].unlink()
-    assert refusal(shards[0].parent) == f"shard 1/7 is missing beside {shards[1]}: run it first"
+    assert refusal(shards[0].parent) == f"shard 1/7 is missing beside {shards[1]}: run or name it too"
     shards[4].unlink()
-    assert refusal(*shards[1:4], *shards[5:]) == f"shard 1/7 is missing beside {shards[1]}: run it first"
-    assert refusal(shards[5]) == f"shard 1/7 is missing beside {shards[5]}: run it first"
+    assert refusal(*shards[1:4], *shards[5:]) == f"shard 1/7 is missing beside {shards[1]}: run or name it too"
+    assert refusal(shards[5]) == f"shard 1/7 is missing beside {shards[5]}: run or name it too"
 
 
 def test_the_last_shard_is_missed_too(shards: list[Path]) -> None:
-    assert refusal(*shards[:-1]) == f"shard 7/7 is missing beside {shards[0]}: run it first"
+    assert refusal(*shards[:-1]) == f"shard 7/7 is missing beside {shards[0]}: run or name it too"
 
 
 def test_a_shard_that_is_there_twice_is_refused(shards: list[Path]) -> None:

@@ -298,7 +298,7 @@ def test_no_model_is_loaded_for_a_wrong_input(tmp_path: Path, encoder: Path, mon
     shutil.copy(tmp_path / "queries.parquet", path)
     assert refusal(tmp_path, output, dense(encoder)) == f"{path} holds queries, not histories: {by} histories"
     path.unlink()
-    assert refusal(tmp_path, output, dense(encoder)) == f"{path} does not exist: {by} it"
+    assert refusal(tmp_path, output, dense(encoder)) == f"{path} does not exist: {by} histories"
 
 
 def test_scores_that_are_no_numbers_are_an_error() -> None:

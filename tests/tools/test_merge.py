@@ -193,7 +193,9 @@ def test_a_whole_among_its_shards_leaves_nothing_to_merge(whole: Path, shards: l
 
 def test_a_missing_shard_is_named(tmp_path: Path, shards: list[Path]) -> None:
     output = tmp_path / "merged.parquet"
-    assert refusal(shards[0], shards[2], output=output) == f"shard 2/3 is missing beside {shards[0]}: run it first"
+    assert (
+        refusal(shards[0], shards[2], output=output) == f"shard 2/3 is missing beside {shards[0]}: run or name it too"
+    )
     assert not output.exists()
 
 

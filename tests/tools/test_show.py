@@ -187,8 +187,15 @@ def test_shards_are_shown_as_the_whole(here: Path, show: Steerx) -> None:
         assert out.splitlines()[0] == f"retrieved  40 rows, 20 users  {place}"
         assert out.splitlines()[1:] == whole[1:]
     Path("shards/retrieved-00002-of-00003.parquet").unlink()
-    said = "Error: shard 2/3 is missing beside shards/retrieved-00001-of-00003.parquet: run it first\n"
+    said = "Error: shard 2/3 is missing beside shards/retrieved-00001-of-00003.parquet: run or name it too\n"
     assert show("shards") == (2, "", said)
+    code, out, _ = show("shards/retrieved-00001-of-00003.parquet", "--rows", 0)
+    assert code == 0
+    assert out.startswith("retrieved  12 rows, 6 users  shards/retrieved-00001-of-00003.parquet\n")
+
+
+def test_a_folder_of_several_artifacts_is_refused(show: Steerx) -> None:
+    assert show(".") == (2, "", "Error: . holds histories and queries and retrieved: name one of the files\n")
 
 
 @pytest.mark.parametrize(("place", "rows"), [("retrieved.parquet", 0), ("empty.parquet", 3)])

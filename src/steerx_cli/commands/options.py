@@ -23,8 +23,8 @@ Given = TypeVar("Given")
 
 FILES = "Files"
 MODEL = "Model"
-PART = "Which part"
-TELLING = "What is told"
+PART = "Which users"
+TELLING = "Reporting"
 
 
 def parse_shard(given: str) -> Shard:
@@ -62,13 +62,16 @@ class Model:
     ] = None
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
-        typer.Option("--dtype", help="The numbers it computes with; auto is its own.", rich_help_panel=MODEL),
+        typer.Option("--dtype", help="Number format; auto is the model's own.", rich_help_panel=MODEL),
     ] = "auto"
     device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda or one GPU such as cuda:0.", rich_help_panel=MODEL)
+        str, typer.Option("--device", help="auto, cpu, cuda, or one GPU such as cuda:0.", rich_help_panel=MODEL)
     ] = "auto"
     batch_tokens: Annotated[
-        int, typer.Option("--batch-tokens", help="Tokens in one forward pass.", min=1, rich_help_panel=MODEL)
+        int,
+        typer.Option(
+            "--batch-tokens", help="Most tokens in one forward pass, padding included.", min=1, rich_help_panel=MODEL
+        ),
     ] = 8192
     trust_remote_code: Annotated[
         bool,
@@ -97,13 +100,15 @@ class Model:
 
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="Check everything and say what would be done; load no model.", rich_help_panel=PART),
+    typer.Option(
+        "--dry-run", help="Check everything, say what would be done, and do nothing.", rich_help_panel=TELLING
+    ),
 ]
 Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace an output that was made with other settings.", rich_help_panel=FILES),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="What every random choice hangs on.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ class Common:
         str | None,
         typer.Option(
             "--preset",
-            help="Settings by name, or a TOML file; flags go before them. In a checkout: demo.",
+            help="Settings by name, or from a TOML file; flags override them. The default in a checkout is demo.",
             metavar="NAME|FILE",
             is_eager=True,
             callback=apply_preset,
@@ -145,7 +150,7 @@ class Common:
         Shard | None,
         typer.Option(
             "--shard",
-            help="Only the I-th of N shares of the users; `steerx merge` joins them.",
+            help="Only the I-th of N shares of the users; steerx merge joins them.",
             metavar="I/N",
             parser=parse_shard,
             rich_help_panel=PART,
@@ -153,7 +158,12 @@ class Common:
     ] = None
     chunk_users: Annotated[
         int,
-        typer.Option("--chunk-users", help="Users that are finished and kept together.", min=1, rich_help_panel=PART),
+        typer.Option(
+            "--chunk-users",
+            help="Users in one chunk: it is kept when finished, and nothing crosses it.",
+            min=1,
+            rich_help_panel=PART,
+        ),
     ] = 64
     dry_run: DryRun = False
 

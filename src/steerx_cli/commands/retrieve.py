@@ -18,17 +18,29 @@ def retrieve(
     telling: Telling,
     retriever: Annotated[
         Literal["recency", "random", "all", "dense"] | None,
-        typer.Option("--retriever", help="How a user's histories are ranked.", show_default=False),
+        typer.Option(
+            "--retriever",
+            help="How histories are ranked: newest first, by chance, all in the user's order, or by an encoder.",
+            show_default=False,
+        ),
     ] = None,
     top_k: Annotated[int, typer.Option("--top-k", help="Histories kept for each query.", min=1)] = 2,
     seed: Seed = 0,
     query_text: Annotated[
         str,
-        typer.Option("--query-text", help="What is encoded of a query, from its fields.", rich_help_panel=DENSE),
+        typer.Option(
+            "--query-text",
+            help="Text of a query for the encoder: {input} and any of its {fields}.",
+            rich_help_panel=DENSE,
+        ),
     ] = "{input}",
     history_text: Annotated[
         str,
-        typer.Option("--history-text", help="What is encoded of a history, from its fields.", rich_help_panel=DENSE),
+        typer.Option(
+            "--history-text",
+            help="Text of a history for the encoder: {input}, {response} and any of its {fields}.",
+            rich_help_panel=DENSE,
+        ),
     ] = "{input} {response}",
     queries: Annotated[
         Path | None, typer.Option("--queries", help="The queries to answer.", rich_help_panel=FILES)
@@ -39,7 +51,7 @@ def retrieve(
 ) -> None:
     """Choose, for each query, the user's histories that will stand beside it.
 
-    H = the top-k of (x₁, h₁) … (xₙ, hₙ) for the query x (Eq. 1, section 5.1)
+    H = the top k of (x₁, h₁) … (xₙ, hₙ) for the query x (of Eq. 1, as in section 5.1)
 
     Example: steerx retrieve --retriever recency --top-k 2
     """

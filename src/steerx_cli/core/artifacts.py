@@ -173,7 +173,7 @@ def _whole(path: Path, artifact: Artifact) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise SteerxError(f"{path} does not exist: `{artifact.written_by}` writes it") from error
+        raise SteerxError(f"{path} does not exist: `{artifact.written_by}` writes {artifact.name}") from error
     except PermissionError as error:
         raise SteerxError(f"{path} may not be read by this user: change its permissions") from error
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:

@@ -204,6 +204,8 @@ class Job:
     def _notes(self, finished: Mapping[int, Part]) -> Iterator[str]:
         if finished:
             yield f"{len(finished)} of {len(self._chunks)} chunks were finished by an earlier run"
+        if self._scope.shard and not self._chunks:
+            yield "no chunk fell to this shard: there are fewer chunks than shards (see --chunk-users)"
         if self._damaged:
             yield f"{self._damaged} damaged chunks of an earlier run were made again"
         others = sorted(path.name for path in self._parts_of_all.glob("*") if path != self._parts)

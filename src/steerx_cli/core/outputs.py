@@ -121,12 +121,16 @@ def _changes(old: Record, new: Record) -> list[str]:
     if (old.stage, old.artifact) != (new.stage, new.artifact):
         return [f"by {old.stage}, not {new.stage}"]
     changed = [
-        f"{name.replace('_', '-')} {old.parameters.get(name, 'none')} → {new.parameters.get(name, 'none')}"
+        f"{name.replace('_', '-')} {_said(old.parameters.get(name))} → {_said(new.parameters.get(name))}"
         for name in _differing(old.parameters, new.parameters)
     ]
     changed += [f"other {role}" for role in _differing(old.inputs, new.inputs)]
     changed += [f"other {role} model" for role in _differing(old.models, new.models)]
     return changed + ([f"steerx {old.version} → {new.version}"] if old.version != new.version else [])
+
+
+def _said(value: object) -> object:
+    return "none" if value is None else value
 
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

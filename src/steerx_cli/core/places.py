@@ -20,10 +20,13 @@ def whole_path(shard: Path) -> Path:
 
 
 def find_input(name: str, given: Path | None, run: Path, data: Path | None) -> Path:
-    """The file of an input: the one named, else the run folder's own, else the data folder's."""
+    """The file of an input: the one named, else the run folder's own (or its shards), else the data folder's."""
     if given is not None:
         return given
     own = artifact_path(run, name)
+    shards = own.with_name(f"{name}-?????-of-?????.parquet")
+    if not own.exists() and any(run.glob(shards.name)):
+        return shards
     if data is not None and not own.exists() and artifact_path(data, name).exists():
         return artifact_path(data, name)
     return own

@@ -45,7 +45,7 @@ def _complete(shards: list[tuple[Shard, File]]) -> list[File]:
     by_index = {shard.index: file for shard, file in shards}
     missing = [index for index in range(1, counts[0] + 1) if index not in by_index]
     if missing:
-        raise SteerxError(f"shard {missing[0]}/{counts[0]} is missing beside {shards[0][1].path}: run it first")
+        raise SteerxError(f"shard {missing[0]}/{counts[0]} is missing beside {shards[0][1].path}: run or name it too")
     if len(by_index) < len(shards):
         raise SteerxError(f"a shard is there twice beside {shards[0][1].path}: keep one of each")
     return [by_index[index] for index in sorted(by_index)]
@@ -54,15 +54,18 @@ def _complete(shards: list[tuple[Shard, File]]) -> list[File]:
 class Source:
     """One artifact, its rows numbered through all its files."""
 
-    def __init__(self, artifact: Artifact, *places: Path) -> None:
+    def __init__(self, artifact: Artifact, *places: Path, one_shard: bool = False) -> None:
+        """Open all files of the places; `one_shard` takes a single shard for what it is."""
         paths = [path for place in places for path in find_files(place)]
         self.where = ", ".join(map(str, places))
         if not paths:
             raise SteerxError(f"{self.where} has no Parquet file in it: `{artifact.written_by}` writes {artifact.name}")
         self.artifact = artifact
-        self._files = order_shards([File(path, artifact) for path in paths])
+        files = [File(path, artifact) for path in paths]
+        self._files = files if one_shard and len(files) == 1 else order_shards(files)
         footers = [file.footer for file in self._files]
-        self.footer: Footer = join_shards(footers) if footers[0].shard else footers[0]
+        whole = footers[0].shard is None or (one_shard and len(files) == 1)
+        self.footer: Footer = footers[0] if whole else join_shards(footers)
 
     @property
     def paths(self) -> list[Path]:

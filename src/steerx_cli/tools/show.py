@@ -54,7 +54,10 @@ def run(place: Path, rows: int) -> View:
     paths = find_files(place)
     if not paths:
         raise SteerxError(f"{place} has no Parquet file in it: name an artifact")
-    source = Source(artifact_of(paths[0]), place)
+    kinds = {artifact_of(path).name for path in paths}
+    if len(kinds) > 1:
+        raise SteerxError(f"{place} holds {' and '.join(sorted(kinds))}: name one of the files")
+    source = Source(artifact_of(paths[0]), place, one_shard=True)
     return View(
         artifact=source.artifact.name,
         place=source.where,
