@@ -140,3 +140,11 @@ def test_a_setting_that_is_not_utf_8_is_refused_before_anything_is_loaded(here: 
     code, out, err = python(f"import sys\nsys.argv[1:] = {given!r}\n{RUN}")
     assert (code, out) == (2, "")
     assert err == "Error: --query-text has bytes that are not UTF-8: type it in UTF-8\n"
+
+
+def test_a_mistyped_template_is_refused_before_anything_is_read(steerx: Steerx) -> None:
+    given = ("retrieve", "--retriever", "dense", "--model", "some/encoder", "--history-text", "{title")
+    said = (
+        "--history-text has a brace that belongs to no placeholder: write a placeholder as {name}, and no other brace"
+    )
+    assert steerx(*given) == (2, "", f"Error: {said}\n")

@@ -1,7 +1,6 @@
 """Prompts: their wording, and that every part lies where the prompt says."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,76 +10,25 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import PreTrainedTokenizerFast
 
 from steerx_cli.core.errors import SteerxError
+from steerx_cli.lm.frames import PLAIN, Frame
 from steerx_cli.lm.prompt import (
-    PLAIN,
     Block,
     Description,
     EmptyHistory,
-    Frame,
     Histories,
     History,
     Item,
     NoBlock,
     Prompt,
     Span,
-    make_frame,
     render,
     render_smoothing,
     tokens_in,
 )
-from steerx_cli.lm.templates import load_smoothing, load_task, task_names
+from steerx_cli.lm.templates import Task, load_smoothing, load_task, task_names
 
-TASKS = [
-    "abstract",
-    "generic",
-    "lamp-1",
-    "lamp-2",
-    "lamp-3",
-    "lamp-4",
-    "lamp-5",
-    "lamp-6",
-    "lamp-7",
-    "review",
-    "topic",
-]
-
-# Chat templates in the manner of the public families, in few words.
-CHATML = """
-{%- for message in messages %}
-{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}
-{%- endfor %}
-{%- if add_generation_prompt %}
-{{- '<|im_start|>assistant\\n' }}
-{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}
-{%- endif %}"""
-TRIMMING = """
-{{- bos_token }}
-{%- for message in messages %}
-{{- '<|head|>' + message['role'] + '<|/head|>\\n\\n' + message['content'] | trim + '<|eot|>' }}
-{%- endfor %}
-{%- if add_generation_prompt %}{{- '<|head|>assistant<|/head|>\\n\\n' }}{%- endif %}"""
-NO_SYSTEM = """
-{{- bos_token }}
-{%- if messages[0].role == 'system' %}{{ raise_exception('no system role here') }}{% endif %}
-{%- for message in messages %}
-{%- set role = 'model' if message.role == 'assistant' else message.role %}
-{{- '<turn>' + role + '\\n' + message.content | trim + '</turn>\\n' }}
-{%- endfor %}
-{%- if add_generation_prompt %}{{- '<turn>model\\n' }}{%- endif %}"""
-FAMILIES = {"chatml": CHATML, "trimming": TRIMMING, "no system": NO_SYSTEM}
-
-
-_FAST: Any = PreTrainedTokenizerFast  # its constructor has no types
-
-
-def tokenizer(template: str | None) -> PreTrainedTokenizerFast:
-    words = Tokenizer(models.WordLevel({"<unk>": 0, "<s>": 1}, unk_token="<unk>"))
-    made: PreTrainedTokenizerFast = _FAST(tokenizer_object=words, bos_token="<s>", unk_token="<unk>")
-    made.chat_template = template
-    return made
-
-
-CHAT = make_frame("chat", tokenizer(CHATML))
+TASKS = task_names()
+CHAT = Frame("chat", "<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n")
 FRAMES = [PLAIN, CHAT]
 
 
@@ -205,25 +153,50 @@ def test_the_smoothing_prompt_in_a_chat_has_no_label() -> None:
 # --- where the parts lie ----------------------------------------------------------------------------------------------
 
 TEXTS = st.text() | st.sampled_from(["{title}", "{", "%s $x \\1 \\g<0>", " a ", "\n\n", "Review:\n", "👩‍👧 שלום\u2028"])
+INPUTS = TEXTS.filter(str.strip)  # a blank one is refused
+LOADED = [load_task(name) for name in TASKS]
 
 
-@settings(max_examples=300)
-@given(task=st.sampled_from(TASKS), frame=st.sampled_from(FRAMES), x=TEXTS, texts=st.lists(TEXTS, min_size=1), y=TEXTS)
-def test_spans_give_back_every_history_and_response(task: str, frame: Frame, x: str, texts: list[str], y: str) -> None:
-    block = Histories(tuple(History(item(text[::-1]), text) for text in texts))
-    prompt = render(load_task(task), frame, item(x), block, y)
-    assert [cut(prompt, span) for span in prompt.responses] == texts
+@settings(max_examples=300, deadline=None)
+@given(
+    task=st.sampled_from(LOADED),
+    frame=st.sampled_from(FRAMES),
+    x=INPUTS,
+    own=st.booleans(),
+    pairs=st.lists(st.tuples(INPUTS, TEXTS), min_size=1),
+    y=TEXTS,
+)
+def test_spans_give_back_every_history_and_response(
+    task: Task, frame: Frame, x: str, own: bool, pairs: list[tuple[str, str]], y: str
+) -> None:
+    block = Histories(tuple(History(item(of), text) for of, text in pairs))
+    prompt = render(task, frame, item(x), block, y, own=own)
+    assert [cut(prompt, span) for span in prompt.responses] == [text for _, text in pairs]
     assert cut(prompt, prompt.response) == y
     assert prompt.response.end == len(prompt.text)
-    assert cut(prompt, prompt.input) == load_task(task).fill(load_task(task).input, item(x).values)
-    for whole, response, text in zip(prompt.histories, prompt.responses, texts, strict=True):
+    assert cut(prompt, prompt.input) == (task.fill_item if own else task.fill_input)(item(x).values)
+    for whole, response, (of, _) in zip(prompt.histories, prompt.responses, pairs, strict=True):
         assert prompt.block is not None
         assert prompt.block.start < whole.start < response.start
         assert response.end == whole.end <= prompt.block.end < prompt.input.start + 1
-        assert load_task(task).fill(load_task(task).item, item(text[::-1]).values) in cut(prompt, whole)
+        assert task.fill_item(item(of).values) in cut(prompt, whole)
 
 
-@given(frame=st.sampled_from(FRAMES), x=TEXTS, description=TEXTS)
+@settings(deadline=None)
+@given(task=st.sampled_from(LOADED), frame=st.sampled_from(FRAMES), texts=st.lists(TEXTS, min_size=1), y=TEXTS)
+def test_without_an_item_the_block_is_the_whole_message(task: Task, frame: Frame, texts: list[str], y: str) -> None:
+    block = histories(*texts)
+    prompt, full = render(task, frame, None, block, y), render(task, frame, item(), block, y)
+    assert cut(prompt, prompt.block) == cut(full, full.block)
+    assert [cut(prompt, span) for span in prompt.responses] == texts
+    assert cut(prompt, prompt.input) == ""
+    assert cut(prompt, prompt.response) == y
+    label = f"\n\n{task.label}\n" if frame is PLAIN else ""
+    assert prompt.text == frame.prefix + cut(full, full.block) + label + frame.suffix + y
+
+
+@settings(deadline=None)
+@given(frame=st.sampled_from(FRAMES), x=INPUTS, description=TEXTS)
 def test_the_span_of_a_description_gives_it_back(frame: Frame, x: str, description: str) -> None:
     prompt = render(load_task("generic"), frame, Item(x), Description(description))
     assert cut(prompt, prompt.description) == description
@@ -232,11 +205,14 @@ def test_the_span_of_a_description_gives_it_back(frame: Frame, x: str, descripti
     assert cut(prompt, prompt.response) == ""
 
 
-@given(anchors=st.lists(st.lists(TEXTS, min_size=1), min_size=1), frame=st.sampled_from(FRAMES))
-def test_the_smoothing_prompt_holds_every_anchor_as_it_is(anchors: list[list[str]], frame: Frame) -> None:
+@settings(deadline=None)
+@given(anchors=st.lists(st.lists(TEXTS)), frame=st.sampled_from(FRAMES))
+def test_the_smoothing_prompt_holds_every_anchor_but_for_white_space(anchors: list[list[str]], frame: Frame) -> None:
+    anchors = [["Well"], *anchors]
     prompt = render_smoothing(load_smoothing(), load_task("review"), frame, anchors)
-    for span, group in zip(prompt.histories, anchors, strict=True):
-        assert cut(prompt, span) == "\n".join(f"- {anchor}" for anchor in group)
+    groups = [[anchor.strip() for anchor in group if anchor.strip()] for group in anchors if "".join(group).strip()]
+    expected = ["\n".join(f"- {anchor}" for anchor in group) for group in groups]
+    assert [cut(prompt, span) for span in prompt.histories] == expected
 
 
 def test_braces_in_a_persons_texts_stay_what_they_are() -> None:
@@ -280,192 +256,134 @@ def test_in_plain_format_a_history_opens_like_a_completion(name: str) -> None:
     assert [prompt.text[place.start - len(opener) : place.start] for place in places] == [opener] * 3
 
 
-def test_a_history_without_an_input_begins_with_its_label() -> None:
-    tweets = Histories((History(Item(""), "good morning"), History(Item(" "), "good night")))
-    task = load_task("lamp-7")
-    heading = f"{task.instruction}\n\n{task.history_heading}\n\n"
-    text = f"{heading}Tweet:\ngood morning\n\nTweet:\ngood night"
-    assert render(task, PLAIN, Item(""), tweets, "hello").text == f"{text}\n\nTweet:\nhello"
-    assert render(task, CHAT, Item(""), tweets).text == CHAT.prefix + text + CHAT.suffix
+TWEETS = Histories((History(Item(""), "good morning"), History(Item(" "), "good night")))
+TWEETS_TEXT = """Write as this person would. Earlier tweets by this person:
+
+Tweet:
+good morning
+
+Tweet:
+good night
+"""
+PAPERS = Histories((History(Item("", {"abstract": "Bees dance."}), "On bees"),))
+PAPERS_TEXT = """Choose as this person would. Earlier papers by this person:
+
+Abstract: Bees dance.
+Paper:
+On bees
+"""
+ASKED = "Say which of the two papers in the question given last is cited. Reply with [1] or [2] only."
+CITATION = Item("Which is cited, [1] A or [2] B?", {"abstract": "Ants walk."})
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "block", "own", "expected"),
+    [
+        (
+            "lamp-7",
+            Item("hi all"),
+            TWEETS,
+            False,
+            "Reword the tweet given last. Reply with the new tweet only.\n\n"
+            f"{TWEETS_TEXT}\nTweet to reword: hi all\nTweet:\n",
+        ),
+        ("lamp-7", Item(""), TWEETS, True, f"Write a tweet. Reply with the tweet only.\n\n{TWEETS_TEXT}\nTweet:\n"),
+        ("lamp-7", Item(" "), NoBlock(), True, "Write a tweet. Reply with the tweet only.\n\nTweet:\n"),
+        (
+            "lamp-1",
+            CITATION,
+            PAPERS,
+            False,
+            f"{ASKED}\n\n{PAPERS_TEXT}\nQuestion: Which is cited, [1] A or [2] B?\nPaper:\n",
+        ),
+        (
+            "lamp-1",
+            CITATION,
+            PAPERS,
+            True,
+            "Write the title of the paper given last. Reply with the title only.\n\n"
+            f"{PAPERS_TEXT}\nAbstract: Ants walk.\nPaper:\n",
+        ),
+        (
+            "abstract",
+            Item("", {"title": "On ants", "points": "They walk."}),
+            NoBlock(),
+            True,
+            "Write the abstract of the paper given last. Reply with the abstract only.\n\nTitle: On ants\nAbstract:\n",
+        ),
+    ],
+)
+def test_the_input_of_a_history_is_asked_as_histories_are(
+    name: str, x: Item, block: Block, own: bool, expected: str
+) -> None:
+    label = expected.splitlines()[-1]
+    message = expected.removesuffix(f"{label}\n").rstrip()
+    assert render(load_task(name), PLAIN, x, block, "so", own=own).text == f"{expected}so"
+    assert render(load_task(name), CHAT, x, block, own=own).text == CHAT.prefix + message + CHAT.suffix
+
+
+@pytest.mark.parametrize("name", sorted({*TASKS} - {"lamp-1", "lamp-2", "lamp-7", "abstract"}))
+@pytest.mark.parametrize("frame", FRAMES)
+def test_where_histories_are_of_the_same_kind_their_input_reads_as_a_querys(name: str, frame: Frame) -> None:
+    for block in BLOCKS:
+        assert render(load_task(name), frame, item(), block) == render(load_task(name), frame, item(), block, own=True)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (Histories((OTHER,)), "Title: Bleak Sea\nReview:\nWell. It was wet."),
+        (EmptyHistory(), "None"),
+    ],
+)
+def test_without_an_item_instruction_and_input_are_left_out(block: Block, message: str) -> None:
+    heading = "Write as this person would. Earlier reviews by this person:\n"
+    message = heading + ("\n" if isinstance(block, Histories) else "") + message
+    task = load_task("review")
+    assert render(task, PLAIN, None, block, "So.").text == f"{message}\n\nReview:\nSo."
+    assert render(task, CHAT, None, block, "So.").text == f"{CHAT.prefix}{message}{CHAT.suffix}So."
+
+
+def test_without_an_item_and_a_block_the_label_is_left() -> None:
+    assert render(load_task("review"), PLAIN, None, NoBlock(), "So.").text == "Review:\nSo."
+    assert render(load_task("review"), CHAT, None, NoBlock(), "So.").text == f"{CHAT.prefix}{CHAT.suffix}So."
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_blank_query_is_refused_and_the_histories_of_a_task_without_required_fields_may_be_blank(name: str) -> None:
+    blank = Histories((History(item(" "), "So."),))
+    with pytest.raises(SteerxError, match=f"the task {name} "):
+        render(load_task(name), PLAIN, item(" "), NoBlock())
+    if load_task(name).required:
+        with pytest.raises(SteerxError, match=f"the task {name} needs text in the field"):
+            render(load_task(name), PLAIN, item(), blank)
+        with pytest.raises(SteerxError, match=f"the task {name} needs text in the field"):
+            render(load_task(name), PLAIN, item(" "), NoBlock(), own=True)
+    else:
+        prompt = render(load_task(name), PLAIN, item(), blank)
+        assert cut(prompt, prompt.histories[0]) == f"{load_task(name).label}\nSo."
+
+
+def test_white_space_is_no_part_of_an_anchor() -> None:
+    anchors = [[" four", "\n", "Well \n"], [" ", "\t"], []]
+    prompt = render_smoothing(load_smoothing(), load_task("review"), PLAIN, anchors)
+    assert prompt.text.startswith("The pieces below are from one text ")
+    assert [cut(prompt, span) for span in prompt.histories] == ["- four\n- Well"]
 
 
 def test_nothing_has_to_be_said_by_its_kind() -> None:
     with pytest.raises(ValueError, match="no histories"):
         Histories(())
     with pytest.raises(ValueError, match="no anchors"):
-        render_smoothing(load_smoothing(), load_task("review"), PLAIN, [[], []])
-
-
-# --- the frame of a chat ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("template", FAMILIES.values(), ids=FAMILIES)
-@pytest.mark.parametrize(("block", "_"), STATES)
-def test_the_frame_is_what_the_chat_template_gives(template: str, block: Block, _: str) -> None:
-    model = tokenizer(template)
-    frame = make_frame("chat", model)
-    prompt = render(load_task("review"), frame, FILM, block)
-    message = render(load_task("review"), Frame("chat"), FILM, block).text
-    conversation = [{"role": "user", "content": message}]
-    assert prompt.text == model.apply_chat_template(
-        conversation, tokenize=False, add_generation_prompt=True, enable_thinking=False
-    )
-
-
-def test_no_template_trims_a_persons_text_or_branches_on_it() -> None:
-    branching = "{% if '/think' in messages[0].content %}deep: {% endif %}<u>{{ messages[0].content | trim }}</u>"
-    frame = make_frame("chat", tokenizer(branching))
-    prompt = render(load_task("generic"), frame, Item("why /think \n"), NoBlock(), " so")
-    assert (
-        prompt.text == "<u>Answer the request given last. Reply with the answer only.\n\nRequest: why /think \n</u> so"
-    )
-
-
-def test_a_template_that_writes_the_date_as_llama_does_writes_the_same_one_every_day() -> None:
-    dated = "{% if date_string is not defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
-    frame = make_frame("chat", tokenizer(dated + "{{ date_string }}<u>{{ messages[0].content }}</u>"))
-    assert frame == Frame("chat", "26 Jul 2024<u>", "</u>")
-
-
-def test_plain_format_looks_at_no_chat_template() -> None:
-    assert make_frame("plain", tokenizer(CHATML)) is PLAIN
-
-
-@pytest.mark.parametrize(
-    ("template", "sentence"),
-    [
-        (None, "this model's tokenizer has no chat template: use --prompt-format plain"),
-        (
-            "{{ messages[0].content }} {{ messages[0].content }}",
-            "this model's chat template gives a user's message back 2 times, not once as it is: "
-            "use --prompt-format plain",
-        ),
-        (
-            "{{ messages[0].content | upper }}",
-            "this model's chat template gives a user's message back 0 times, not once as it is: "
-            "use --prompt-format plain",
-        ),
-        (
-            "{{ raise_exception('a system turn must come first') }}",
-            "this model's chat template does not take a single user turn (a system turn must come first): "
-            "use --prompt-format plain",
-        ),
-    ],
-)
-def test_a_chat_template_that_cannot_be_used_is_refused(template: str | None, sentence: str) -> None:
-    with pytest.raises(SteerxError) as caught:
-        make_frame("chat", tokenizer(template))
-    assert str(caught.value) == sentence
-
-
-# --- files of templates -----------------------------------------------------------------------------------------------
-
-
-def test_the_shipped_tasks_are_these_and_named_as_their_files() -> None:
-    assert task_names() == TASKS
-    assert [load_task(name).name for name in TASKS] == TASKS
-    assert {load_task(name).version for name in TASKS} == {1}
-    assert len({load_task(name).fingerprint for name in TASKS}) == len(TASKS)
-
-
-SHIPPED = Path(__file__).parents[2] / "src" / "steerx_cli"
-REVIEW = (SHIPPED / "tasks" / "review.toml").read_text(encoding="utf-8")
-SMOOTHING = (SHIPPED / "prompts" / "smoothing.toml").read_text(encoding="utf-8")
-
-
-def test_a_task_of_ones_own_is_known_by_its_content(tmp_path: Path) -> None:
-    own, other = tmp_path / "own.toml", tmp_path / "other.toml"
-    own.write_text(f"# mine\r\n{REVIEW}", encoding="utf-8", newline="")
-    other.write_text(REVIEW.replace('label = "Review:"', 'label = "Verdict:"'), encoding="utf-8")
-    assert load_task(str(own)) == load_task("review")
-    assert load_task(str(own)).fingerprint == load_task("review").fingerprint
-    assert load_task(str(other)).fingerprint != load_task("review").fingerprint
-
-
-def test_a_smoothing_prompt_of_ones_own_replaces_the_shipped_one(tmp_path: Path) -> None:
-    own = tmp_path / "own.toml"
-    own.write_text(SMOOTHING.replace("- {anchor}", "* {anchor}"), encoding="utf-8")
-    prompt = render_smoothing(load_smoothing(str(own)), load_task("review"), PLAIN, [["Well"]])
-    assert cut(prompt, prompt.input) == "* Well"
-    assert load_smoothing(str(own)).fingerprint != load_smoothing().fingerprint
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        (
-            REVIEW + 'colour = "red"\n',
-            "the task file {file} has the unknown key 'colour': take it out, or name one of name, version, kind, "
-            "required, optional, instruction, history_heading, empty_history, description_heading, label, input, item",
-        ),
-        (REVIEW.replace("label =", "# label ="), "the task file {file} lacks the key 'label': add it"),
-        (
-            REVIEW.replace("version = 1", "version = true"),
-            "the task file {file} has a key 'version' that is not a whole number: correct it",
-        ),
-        (
-            REVIEW.replace('required = ["title"]', 'required = "title"'),
-            "the task file {file} has a key 'required' that is not a list of field names: correct it",
-        ),
-        (
-            REVIEW.replace('label = "Review:"', 'label = " "'),
-            "the task file {file} has a key 'label' that is not a text that is not blank: correct it",
-        ),
-        (
-            REVIEW.replace("{rating}", "{stars}"),
-            "the task file {file} has the unknown placeholder {stars} in its key 'input': "
-            "correct it (known there: title, description, rating, headline)",
-        ),
-        (
-            REVIEW.replace("the item given last", "{title}"),
-            "the task file {file} has the unknown placeholder {title} in its key 'instruction': "
-            "correct it (known there: none)",
-        ),
-        (
-            REVIEW.replace("{rating}", "{rating"),
-            "the task file {file} has a brace of no placeholder in its key 'input': take it out",
-        ),
-        ("name = ", "the task file {file} is not TOML: Invalid value (at end of document)"),
-        (None, "the task file {file} cannot be read (No such file or directory): name a file that is there"),
-    ],
-)
-def test_a_wrong_task_file_is_refused(text: str | None, sentence: str, tmp_path: Path) -> None:
-    file = tmp_path / "own.toml"
-    if text is not None:
-        file.write_text(text, encoding="utf-8")
-    with pytest.raises(SteerxError) as caught:
-        load_task(str(file))
-    assert str(caught.value) == sentence.replace("{file}", str(file))
-
-
-def test_a_smoothing_prompt_without_its_anchors_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "own.toml"
-    file.write_text(SMOOTHING.replace("- {anchor}", "-"), encoding="utf-8")
-    with pytest.raises(SteerxError) as caught:
-        load_smoothing(str(file))
-    assert str(caught.value) == (
-        f"the smoothing prompt {file} has no {{anchor}} in its key 'anchor': put it where an anchor's text belongs"
-    )
-
-
-def test_an_unknown_task_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(SteerxError) as caught:
-        load_task("poem")
-    assert str(caught.value) == f"there is no task 'poem': name one of {', '.join(TASKS)}, or a TOML file of your own"
-
-
-def test_a_missing_field_is_named_without_the_persons_text() -> None:
-    with pytest.raises(SteerxError) as caught:
-        render(load_task("review"), PLAIN, Item("secret", {"rating": "secret"}), NoBlock())
-    assert str(caught.value) == (
-        "the task review needs the field 'title', and a row has only input, rating: "
-        "name that field when the data is imported, or choose another task"
-    )
+        render_smoothing(load_smoothing(), load_task("review"), PLAIN, [[], [" ", "\n"]])
 
 
 # --- characters → tokens ----------------------------------------------------------------------------------------------
 
 SENTENCES = ["a great film 🎬 really, a great film", "so good 😀 so very good", "Review:\nWell, well. 👩‍👧 é\n\n"]
+
+
+_FAST: Any = PreTrainedTokenizerFast  # its constructor has no types
 
 
 def byte_level(trim: bool) -> PreTrainedTokenizerFast:
@@ -496,7 +414,7 @@ def test_the_tokens_of_a_response_are_all_of_its_own(trim: bool) -> None:
     assert [BYTE_LEVEL[trim].decode([ids[index] for index in some]) for some in found] == texts
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(pieces=st.lists(TEXTS | st.sampled_from([" good", "film ", "🎬"]), min_size=1), trim=st.booleans())
 def test_every_token_belongs_to_one_piece(pieces: list[str], trim: bool) -> None:
     pieces = ["P", *pieces]  # as a prompt, whose first character is never a person's

@@ -6,12 +6,10 @@ its parts are looked up by `tokens_in`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from steerx_cli.core.errors import SteerxError
+from steerx_cli.lm.frames import Frame
 from steerx_cli.lm.templates import Smoothing, Task, put
-
-PromptFormat: TypeAlias = Literal["chat", "plain"]
 
 # --- what goes in -----------------------------------------------------------------------------------------------------
 
@@ -89,80 +87,8 @@ class Prompt:
     histories: tuple[Span, ...]  # each as a whole; for the smoothing prompt, each history's anchors
     responses: tuple[Span, ...]  # each history's response
     description: Span | None
-    input: Span  # for the smoothing prompt, all anchors
+    input: Span  # empty where there is none; for the smoothing prompt, all anchors
     response: Span  # to the end of the text; empty where the model is to write it
-
-
-# --- the frame --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What stands around a message: a chat template's user turn, or nothing."""
-
-    format: PromptFormat
-    prefix: str = ""
-    suffix: str = ""
-
-
-PLAIN = Frame("plain")
-
-_SENTINEL = "The-place-of-the-message-0f9a3c"  # no white space at its ends, nothing that a template looks for
-_DAY = "26 Jul 2024"  # Llama's templates write today's date where they are given none; this is their own fall-back
-
-
-class ChatTokenizer(Protocol):
-    """As much of a transformers tokenizer as a frame is made from."""
-
-    chat_template: object
-
-    def apply_chat_template(
-        self,
-        conversation: list[dict[str, str]],
-        /,
-        *,
-        tokenize: bool,
-        add_generation_prompt: bool,
-        enable_thinking: bool,
-        date_string: str,
-    ) -> object:
-        """The conversation in the model's own format; keywords that a template does not know have no effect."""
-
-
-def make_frame(prompt_format: PromptFormat, tokenizer: ChatTokenizer) -> Frame:
-    """The frame of all prompts of one tokenizer: one user turn, thinking off."""
-    return PLAIN if prompt_format == "plain" else _chat_frame(tokenizer)
-
-
-def _chat_frame(tokenizer: ChatTokenizer) -> Frame:
-    # A sentinel is rendered in the message's place: no template can trim a person's text, or branch on it.
-    if not tokenizer.chat_template:
-        raise SteerxError("this model's tokenizer has no chat template: use --prompt-format plain")
-    around = _rendered(tokenizer).split(_SENTINEL)
-    if len(around) != 2:
-        raise SteerxError(
-            f"this model's chat template gives a user's message back {len(around) - 1} times, not once as it is: "
-            "use --prompt-format plain"
-        )
-    return Frame("chat", *around)
-
-
-def _rendered(tokenizer: ChatTokenizer) -> str:
-    from jinja2 import TemplateError
-
-    try:
-        rendered = tokenizer.apply_chat_template(
-            [{"role": "user", "content": _SENTINEL}],
-            tokenize=False,
-            add_generation_prompt=True,
-            enable_thinking=False,
-            date_string=_DAY,
-        )
-    except (TemplateError, TypeError, ValueError) as error:
-        raise SteerxError(
-            f"this model's chat template does not take a single user turn ({error}): use --prompt-format plain"
-        ) from error
-    return str(rendered)
 
 
 # --- rendering --------------------------------------------------------------------------------------------------------
@@ -173,13 +99,18 @@ class _Draft:
 
     def __init__(self, opening: str) -> None:
         self._pieces = [opening]
-        self.length = len(opening)
+        self._opened = self.length = len(opening)
 
     def add(self, piece: str) -> Span:
         start = self.length
         self._pieces.append(piece)
         self.length += len(piece)
         return Span(start, self.length)
+
+    def part(self) -> None:
+        """What follows is a part of its own: a blank line, if anything stands above it."""
+        if self.length > self._opened:
+            self.add("\n\n")
 
     def text(self) -> str:
         return "".join(self._pieces)
@@ -195,14 +126,22 @@ class _Placed:
     description: Span | None = None
 
 
-def render(task: Task, frame: Frame, item: Item, block: Block, response: str = "") -> Prompt:
-    """The prompt for x with H, ∅ or S before it, and the response, given or still to come."""
-    draft = _Draft(frame.prefix + task.instruction)
+def render(
+    task: Task, frame: Frame, item: Item | None, block: Block, response: str = "", *, own: bool = False
+) -> Prompt:
+    """The prompt for x with H, ∅ or S before it, and the response, given or still to come.
+
+    With `own` the item is a history's own x_i, not the query's x; without an item P is left out, too.
+    """
+    draft = _Draft(frame.prefix)
+    filled = ""
+    if item is not None:
+        draft.add(task.own_instruction if own else task.instruction)
+        filled = task.fill_item(item.values) if own else task.fill_input(item.values)
     placed = _add_block(draft, task, block)
-    filled = task.fill(task.input, item.values)
     plain = frame.format == "plain"
     if filled or plain:
-        draft.add("\n\n")
+        draft.part()
     asked = draft.add(filled)
     draft.add((_label(task, filled) if plain else "") + frame.suffix)
     answer = draft.add(response)
@@ -226,7 +165,7 @@ def _label(task: Task, above: str) -> str:
 def _add_block(draft: _Draft, task: Task, block: Block) -> _Placed:
     if isinstance(block, NoBlock):
         return _Placed()
-    draft.add("\n\n")
+    draft.part()
     start = draft.length
     match block:
         case Histories(items):
@@ -244,9 +183,9 @@ def _add_block(draft: _Draft, task: Task, block: Block) -> _Placed:
 
 def _add_history(draft: _Draft, task: Task, history: History) -> tuple[Span, Span]:
     """The item as a whole and its response; no number, so that it reads the same wherever it stands."""
-    draft.add("\n\n")
+    draft.part()
     start = draft.length
-    filled = task.fill(task.item, history.item.values)
+    filled = task.fill_item(history.item.values)
     draft.add(filled + _label(task, filled))
     response = draft.add(history.response)
     return Span(start, draft.length), response
@@ -255,8 +194,12 @@ def _add_history(draft: _Draft, task: Task, history: History) -> tuple[Span, Spa
 def render_smoothing(
     smoothing: Smoothing, task: Task, frame: Frame, anchors: Sequence[Sequence[str]], response: str = ""
 ) -> Prompt:
-    """The prompt that turns each history's anchors into a description (Eq. 14); histories without any are left out."""
-    groups = [group for group in anchors if group]
+    """The prompt that turns each history's anchors into a description (Eq. 14); histories without any are left out.
+
+    White space at an anchor's ends does not count, so that one of white space alone is none.
+    """
+    stripped = [[anchor.strip() for anchor in group if anchor.strip()] for group in anchors]
+    groups = [group for group in stripped if group]
     if not groups:
         raise ValueError("no anchors: there is nothing to describe")
     plain = frame.format == "plain"

@@ -13,7 +13,7 @@ from steerx_cli.core.toml import read_toml
 
 _TASKS = Path(str(files("steerx_cli") / "tasks"))
 _SMOOTHING = Path(str(files("steerx_cli") / "prompts" / "smoothing.toml"))
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 _LAYOUT = 1  # raised when lm/prompt.py puts the parts together in another way: part of every fingerprint
 
 
@@ -33,9 +33,10 @@ class Task(_Template):
     """The task prompt P, and how an input x and a history are worded."""
 
     kind: str  # what the person writes ("review"), for the smoothing prompt
-    required: tuple[str, ...]  # fields without which a template that has them cannot be rendered
+    required: tuple[str, ...]  # fields that a template which names them cannot do without: neither absent nor blank
     optional: tuple[str, ...]  # fields whose line is left out where they are absent or blank
     instruction: str  # P
+    own_instruction: str  # P before a history's own input x_i
     history_heading: str
     empty_history: str  # what stands under that heading for ∅ of Eq. 12
     description_heading: str
@@ -43,19 +44,34 @@ class Task(_Template):
     input: str  # x
     item: str  # x_i inside the history block
 
-    def fill(self, template: str, values: Mapping[str, str]) -> str:
-        """`input` or `item` with a person's values put in."""
-        lines = template.split("\n")
+    def fill_input(self, values: Mapping[str, str]) -> str:
+        """x, which always says something."""
+        filled = self._fill(self.input, values)
+        if not filled:
+            drawn_on = _listed(dict.fromkeys(_placeholders(self.input)))
+            raise SteerxError(
+                f"a row has no text in any field that the task {self.name} draws on ({drawn_on}): "
+                "name one of them when the data is imported, or choose another task"
+            )
+        return filled
+
+    def fill_item(self, values: Mapping[str, str]) -> str:
+        """x_i; empty where the task can do without each of its fields, and none is there."""
+        return self._fill(self.item, values)
+
+    def _fill(self, template: str, values: Mapping[str, str]) -> str:
         for name in _placeholders(template):
-            if name in self.required and name not in values:
+            if name in self.required and _blank(values, name):
+                has = _listed([name for name in sorted(values) if not _blank(values, name)])
                 raise SteerxError(
-                    f"the task {self.name} needs the field {name!r}, and a row has only {_listed(sorted(values))}: "
+                    f"the task {self.name} needs text in the field {name!r}, and a row has text in: {has}; "
                     "name that field when the data is imported, or choose another task"
                 )
-        return "\n".join(put(line, values) for line in lines if not self._drops(line, values))
+        filled = "\n".join(put(line, values) for line in template.split("\n") if not self._drops(line, values))
+        return filled if filled.strip() else ""
 
     def _drops(self, line: str, values: Mapping[str, str]) -> bool:
-        return any(name in self.optional and not values.get(name, "").strip() for name in _placeholders(line))
+        return any(name in self.optional and _blank(values, name) for name in _placeholders(line))
 
 
 @dataclass(frozen=True)
@@ -107,8 +123,20 @@ def put(template: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: values[match[1]], template)
 
 
+def check_placeholders(what: str, template: str) -> None:
+    """Braces are for placeholders only; `what` is how a sentence calls the template."""
+    if re.search(r"[{}]", _PLACEHOLDER.sub("", template)):
+        raise SteerxError(
+            f"{what} has a brace that belongs to no placeholder: write a placeholder as {{name}}, and no other brace"
+        )
+
+
 def _placeholders(template: str) -> list[str]:
     return _PLACEHOLDER.findall(template)
+
+
+def _blank(values: Mapping[str, str], name: str) -> bool:
+    return not values.get(name, "").strip()
 
 
 def _all_fields(task: Task) -> tuple[str, ...]:
@@ -127,6 +155,7 @@ _KINDS: Mapping[str, tuple[type, str]] = {
     "optional": (list, "a list of field names"),
 }
 _TEXT = (str, "a text that is not blank")
+_FALL_BACKS = {"own_instruction": "instruction"}  # a key that may be absent, and the one whose value it then has
 _T = TypeVar("_T", Task, Smoothing)
 
 
@@ -136,6 +165,8 @@ def _load(kind: type[_T], where: str, path: Path) -> _T:
         if key not in known:
             raise SteerxError(f"{where} has the unknown key {key!r}: take it out, or name one of {_listed(known)}")
     for key in known:
+        if _FALL_BACKS.get(key) in values:
+            values.setdefault(key, values[_FALL_BACKS[key]])
         if key not in values:
             raise SteerxError(f"{where} lacks the key {key!r}: add it")
     return kind(**{key: _normalised(where, key, value) for key, value in values.items()})
@@ -154,10 +185,11 @@ def _normalised(where: str, key: str, value: Any) -> Any:
 
 
 def _check(where: str, template: Task | Smoothing, allowed: Mapping[str, Collection[str]]) -> None:
-    """Braces are for placeholders only, and those for what the key can be given."""
+    """Placeholders are for what the key can be given."""
     for key, value in asdict(template).items():
         if not isinstance(value, str):
             continue
+        check_placeholders(f"{where} (key {key!r})", value)
         names = allowed.get(key, ())
         for name in _placeholders(value):
             if name not in names:
@@ -165,5 +197,3 @@ def _check(where: str, template: Task | Smoothing, allowed: Mapping[str, Collect
                     f"{where} has the unknown placeholder {{{name}}} in its key {key!r}: "
                     f"correct it (known there: {_listed(names)})"
                 )
-        if re.search(r"[{}]", _PLACEHOLDER.sub("", value)):
-            raise SteerxError(f"{where} has a brace of no placeholder in its key {key!r}: take it out")

@@ -21,7 +21,7 @@ from steerx_cli.core.sources import Source
 from steerx_cli.core.summary import Summary
 from steerx_cli.lm.encode import Encoder, Vectors
 from steerx_cli.lm.models import ModelRequest, identify
-from steerx_cli.lm.templates import put
+from steerx_cli.lm.templates import check_placeholders, put
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class Dense:
     query_text: str  # a template of named fields, and {input}
     history_text: str  # likewise, and {response}
     batch_tokens: int
+
+    def __post_init__(self) -> None:
+        """Refuse a template that was mistyped before anything is read."""
+        check_placeholders("--query-text", self.query_text)
+        check_placeholders("--history-text", self.history_text)
 
     def parameters(self) -> Mapping[str, object]:
         """What decides the scores beside the model."""
