@@ -350,3 +350,13 @@ def test_an_input_is_never_the_output(data: Path, tmp_path: Path) -> None:
             support.retrieve(mine, place, overwrite=True)
         assert str(refused.value) == f"{place} is read and would be written: name another --output"
         assert place.read_bytes() == before
+
+
+def test_a_link_stays_a_link(data: Path, tmp_path: Path, whole: bytes) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target, link = tmp_path / "elsewhere" / "r.parquet", tmp_path / "link.parquet"
+    link.symlink_to(target)
+    support.retrieve(data, link)
+    assert link.is_symlink()
+    assert target.read_bytes() == whole
+    assert support.retrieve(data, link).status == "up to date"

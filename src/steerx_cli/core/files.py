@@ -10,6 +10,7 @@ from typing import BinaryIO
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file that takes the name `path` only once it is whole and on the disk. One writer at a time."""
+    path = path.resolve() if path.is_symlink() else path  # a link stays one, and what it points to is replaced
     temporary = path.with_name(f".{path.name}.tmp")  # always the same: what a killed run left is written over
     try:
         with temporary.open("wb") as file:
