@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import support
 from steerx_cli.app import main
 from steerx_cli.demo.people import write_people
 from support import Ended, Steerx
@@ -46,3 +47,10 @@ def steerx(capsys: pytest.CaptureFixture[str]) -> Steerx:
         return Ended(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def whole(data: Path, tmp_path: Path) -> bytes:
+    """The bytes of a run that nothing disturbed."""
+    support.retrieve(data, tmp_path / "whole.parquet")
+    return (tmp_path / "whole.parquet").read_bytes()
