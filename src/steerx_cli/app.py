@@ -63,11 +63,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         console.say("Error:", str(error), "bold red")
         return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        console.say("Error:", f"{os.fsdecode(error.filename)}: {error.strerror}: name another or mend it", "bold red")
+        return 2
     except typer.TyperException as error:
         console.say("Error:", _usage(error, words), "bold red")
         return 2
     # Typer makes a bare Ctrl-C a code of its own; it came where no work was under way.
-    return _stopped("nothing was begun; the same command starts over") if code == 130 else code
+    return _stopped("the same command continues") if code == 130 else code
 
 
 def _stopped(sentence: str) -> int:

@@ -97,7 +97,8 @@ def telling(
     with progress(how.quiet or how.as_json) as bar:
         summary = work(bar)
     if how.as_json:
-        print(json.dumps({**first, **asdict(summary)}))  # noqa: T201
+        with _readers_may_leave():
+            print(json.dumps({**first, **asdict(summary)}))  # noqa: T201
     elif not how.quiet:
         _tell([(name, value or "none") for name, value in first.items()] + list(_entries(summary)))
 

@@ -41,7 +41,7 @@ def test_killed_two_hundred_times_it_ends_with_the_same_bytes(data: Path, tmp_pa
             process.kill()
             process.join()
             kills += 1
-            resumed += any(output.parent.glob("*.parts/*/*.parquet"))
+            resumed += any(output.parent.glob("*.parts/*/*.part"))
         else:
             assert process.exitcode == 0
             assert output.read_bytes() == whole
@@ -133,7 +133,9 @@ def test_another_setting_never_mixes_with_unfinished_work(
     assert leftovers(tmp_path) == ["fresh.parquet", "retrieved.parquet", "whole.parquet"]
 
 
-def interrupted_after(chunks: int, monkeypatch: pytest.MonkeyPatch, data: Path, output: Path) -> None:
+def interrupted_after(
+    chunks: int, monkeypatch: pytest.MonkeyPatch, data: Path, output: Path, settings: Settings = support.RECENT
+) -> None:
     """Leave a run with that many finished chunks."""
     real, done = stage.retrieve, 0
 
@@ -147,7 +149,7 @@ def interrupted_after(chunks: int, monkeypatch: pytest.MonkeyPatch, data: Path, 
     with monkeypatch.context() as patch:
         patch.setattr(stage, "retrieve", stop)
         with pytest.raises(Interrupted):
-            support.retrieve(data, output)
+            support.retrieve(data, output, settings)
 
 
 def test_a_damaged_part_is_made_again(
@@ -155,7 +157,7 @@ def test_a_damaged_part_is_made_again(
 ) -> None:
     output = tmp_path / "retrieved.parquet"
     interrupted_after(8, monkeypatch, data, output)
-    parts = sorted((tmp_path / "retrieved.parquet.parts").glob("*/*.parquet"))
+    parts = sorted((tmp_path / "retrieved.parquet.parts").glob("*/*.part"))
     parts[1].write_bytes(parts[1].read_bytes()[:-50])
     parts[2].write_bytes(b"")
     flip_a_byte(parts[3])
@@ -226,7 +228,7 @@ def test_chunks_that_vanish_are_a_sentence_and_made_again(
     output = tmp_path / "retrieved.parquet"
     parts = tmp_path / "retrieved.parquet.parts"
     with monkeypatch.context() as patch:
-        meanwhile(9, patch, lambda: next(parts.glob("*/000003.parquet")).unlink())
+        meanwhile(9, patch, lambda: next(parts.glob("*/000003.part")).unlink())
         with pytest.raises(SteerxError, match=r"chunks vanished from .*: the same command makes them again"):
             support.retrieve(data, output)
     with monkeypatch.context() as patch:
@@ -245,3 +247,46 @@ def test_an_input_is_never_the_output(data: Path, tmp_path: Path) -> None:
             support.retrieve(mine, place, overwrite=True)
         assert str(refused.value) == f"{place} is read and would be written: name another --output"
         assert place.read_bytes() == before
+
+
+def test_an_input_that_is_written_over_is_a_sentence(
+    data: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = Path(shutil.copytree(data, tmp_path / "mine"))
+    histories = mine / "histories.parquet"
+    meanwhile(3, monkeypatch, lambda: shutil.copyfile(few / "histories.parquet", histories))
+    with pytest.raises(SteerxError) as refused:
+        support.retrieve(mine, tmp_path / "retrieved.parquet")
+    assert str(refused.value).startswith(str(histories))
+    assert not (tmp_path / "retrieved.parquet").exists()
+
+
+def test_no_flipped_bit_of_a_part_reaches_the_result(
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    support.retrieve(few, tmp_path / "whole.parquet")
+    output = tmp_path / "retrieved.parquet"
+    interrupted_after(1, monkeypatch, few, output)
+    part = next((tmp_path / "retrieved.parquet.parts").glob("*/000000.part"))
+    as_written = part.read_bytes()
+    for place in range(0, len(as_written), 11):
+        damaged = bytearray(as_written)
+        damaged[place] ^= 1 << place % 8
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(damaged)
+        summary = support.retrieve(few, output)
+        assert output.read_bytes() == (tmp_path / "whole.parquet").read_bytes(), f"byte {place}"
+        assert "1 damaged chunks of an earlier run were made again" in summary.notes, f"byte {place}"
+        output.unlink()
+
+
+def test_a_part_of_another_run_is_not_taken(
+    data: Path, tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, other = tmp_path / "retrieved.parquet", tmp_path / "other.parquet"
+    interrupted_after(3, monkeypatch, data, output)
+    interrupted_after(3, monkeypatch, data, other, Settings("recency", 1, 0))
+    theirs, own = (next(tmp_path.glob(f"{name}.parquet.parts/*/000001.part")) for name in ("other", "retrieved"))
+    shutil.copyfile(theirs, own)
+    assert support.retrieve(data, output).users_now == 18
+    assert output.read_bytes() == whole

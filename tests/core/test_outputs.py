@@ -56,7 +56,7 @@ def test_a_full_disk_loses_no_finished_chunk(data: Path, small_disk: Path, whole
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(192 * 1024))
     ended = steerx(data, output)
-    kept = len(list(small_disk.glob("*.parts/*/*.parquet")))
+    kept = len(list(small_disk.glob("*.parts/*/*.part")))
     assert 0 < kept < 20
     assert ended.returncode == 2
     assert ended.stderr == (

@@ -37,8 +37,9 @@ def conform(rows: pa.Table, artifact: Artifact) -> pa.Table:
             raise SteerxError(f"column {column.name} of {artifact.name} has empty values, and may have none")
     try:
         fitting = rows.select(wanted.names).cast(wanted).combine_chunks()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-        raise SteerxError(f"rows of {artifact.name} do not fit its columns: {_first_line(error)}") from error
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        # Arrow's own sentence can hold a person's text.
+        raise SteerxError(f"rows of {artifact.name} do not fit its columns: {given}, not {wanted}") from None
     if len(fitting) != len(fitting.group_by(list(artifact.key)).aggregate([])):
         raise SteerxError(f"two rows of {artifact.name} have the same {', '.join(artifact.key)}")
     return fitting
@@ -129,42 +130,58 @@ class Part:
 
 
 def write_part(path: Path, rows: pa.Table, note: str) -> None:
-    """Write one chunk (rows that fit) with a note beside it, whole or not at all."""
+    """Write one chunk (rows that fit) with a note beside it, whole or not at all, behind a digest of every byte."""
     buffer = io.BytesIO()
     parquet = pq.ParquetWriter(buffer, rows.schema, **_WRITE)
     parquet.write_table(rows, row_group_size=max(1, len(rows)))
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
     parquet.add_key_value_metadata({_PART_NOTE: note, _PART_DIGEST: digest})
     parquet.close()
+    data = buffer.getvalue()
     with replacing(path) as file:
-        file.write(buffer.getbuffer())
+        file.write(hashlib.sha256(data).digest())
+        file.write(data)
 
 
 def read_part(path: Path) -> Part | None:
     """What a finished part says of itself; None where a byte of it is not as it was written."""
     try:
-        data = path.read_bytes()
-        metadata = pq.read_metadata(io.BytesIO(data))
-        notes = {key.decode(): value.decode() for key, value in (metadata.metadata or {}).items()}
-        pages = data[: -8 - int.from_bytes(data[-8:-4], "little")]  # before the footer, its length and the last PAR1
-        part = Part(metadata.num_rows, notes[_PART_NOTE], bytes.fromhex(notes[_PART_DIGEST]))
-    except (OSError, pa.ArrowException, KeyError, ValueError):
+        data = _unsealed(path)
+    except OSError:
         return None
-    return part if hashlib.sha256(pages).digest() == part.digest else None
+    if data is None:
+        return None
+    metadata = pq.read_metadata(io.BytesIO(data))
+    notes = metadata.metadata
+    return Part(
+        metadata.num_rows, notes[_PART_NOTE.encode()].decode(), bytes.fromhex(notes[_PART_DIGEST.encode()].decode())
+    )
+
+
+def _unsealed(path: Path) -> bytes | None:
+    sealed = path.read_bytes()
+    seal, data = sealed[:32], sealed[32:]
+    return data if hashlib.sha256(data).digest() == seal else None
 
 
 def read_part_rows(path: Path, artifact: Artifact) -> pa.Table:
-    """The rows of a finished part, its pages checked."""
-    with _opened(path) as parquet:
+    """The rows of a part that `read_part` found whole."""
+    with pq.ParquetFile(io.BytesIO(path.read_bytes()[32:])) as parquet:
         return parquet.read().replace_schema_metadata(None).cast(artifact.columns)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _opened(path: Path) -> pq.ParquetFile:
-    """A Parquet file, its pages checked as they are read; opened by bytes, since a name need not be UTF-8."""
-    return pq.ParquetFile(pa.OSFile(os.fsencode(path)), page_checksum_verification=True)
+def _parquet(handle: BinaryIO) -> pq.ParquetFile:
+    """A Parquet file, its pages checked as they are read; opened by Python, since a name need not be UTF-8."""
+    return pq.ParquetFile(handle, page_checksum_verification=True)
+
+
+def _state(handle: BinaryIO) -> tuple[int, int, int]:
+    """What changes when a file is replaced or written to."""
+    found = os.fstat(handle.fileno())
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @contextmanager
@@ -184,7 +201,12 @@ def _whole(path: Path, artifact: Artifact) -> Iterator[None]:
 
 def read_footer(path: Path, artifact: Artifact) -> Footer:
     """The provenance of one file, once it is sure that the file is this artifact in today's schema."""
-    with _whole(path, artifact), _opened(path) as parquet:
+    with _whole(path, artifact), path.open("rb") as handle:
+        return _checked_footer(handle, path, artifact)
+
+
+def _checked_footer(handle: BinaryIO, path: Path, artifact: Artifact) -> Footer:
+    with _parquet(handle) as parquet:
         metadata = parquet.metadata
         fits = parquet.schema_arrow.remove_metadata().equals(artifact.columns)
     text = (metadata.metadata or {}).get(FOOTER_KEY.encode())
@@ -205,7 +227,7 @@ def read_footer(path: Path, artifact: Artifact) -> Footer:
 def _footer_from(path: Path, text: bytes) -> Footer:
     try:
         return Footer.from_json(text.decode())
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SteerxError(f"{path} has a provenance that this steerx cannot read: update steerx") from error
 
 
@@ -229,8 +251,8 @@ def _redo(artifact: Artifact) -> str:
 def artifact_of(path: Path) -> Artifact:
     """Which artifact a file holds, by its own provenance."""
     try:
-        with _opened(path) as parquet:
-            notes = parquet.metadata.metadata or {}
+        with path.open("rb") as handle:
+            notes = pq.read_metadata(handle).metadata or {}
     except FileNotFoundError as error:
         raise SteerxError(f"{path} does not exist: name an artifact") from error
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
@@ -244,55 +266,58 @@ def artifact_of(path: Path) -> Artifact:
     return ARTIFACTS[name]
 
 
-def _state(path: Path) -> tuple[int, int, int]:
-    """What changes when another file takes the name."""
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
 class File:
-    """One Parquet file of an artifact, read by row range."""
+    """One Parquet file of an artifact, read by row range. What is read is what its footer speaks of, or an error."""
 
     def __init__(self, path: Path, artifact: Artifact) -> None:
         self.path = path
-        self.footer = read_footer(path, artifact)
-        self._seen = _state(path)
         self._artifact = artifact
-        self._open: pq.ParquetFile | None = None
+        self._handle: BinaryIO | None = None
         self._group: tuple[int, pa.Table] | None = None  # the row group read last: the next chunk often starts in it
+        with _whole(path, artifact), path.open("rb") as handle:
+            self.footer = _checked_footer(handle, path, artifact)
+            self._seen = _state(handle)
 
-    def _parquet(self) -> pq.ParquetFile:
-        if self._open is None:
-            self._open = _opened(self.path)  # and kept: a file that is replaced from now on is read as it was
-            if _state(self.path) != self._seen:
-                raise SteerxError(f"{self.path} was replaced while it was read: run the same command again")
-        return self._open
+    def _opened(self) -> pq.ParquetFile:
+        if self._handle is None:
+            self._handle = self.path.open("rb")  # and kept: a file that is replaced from now on is read as it was
+            self._parquet = _parquet(self._handle)
+        return self._parquet
+
+    def _check_unchanged(self) -> None:
+        if self._handle is not None and _state(self._handle) != self._seen:
+            raise SteerxError(f"{self.path} was changed while it was read: run the same command again")
+
+    def close(self) -> None:
+        """Let go of the file; reading opens it again."""
+        if self._handle is not None:
+            self._handle.close()
+        self._handle = self._group = None
 
     def user_ids(self) -> Iterator[list[str]]:
         """Every row's user, some rows at a time."""
         with _whole(self.path, self._artifact):
-            for batch in self._parquet().iter_batches(_USER_IDS_AT_ONCE, columns=["user_id"], use_threads=False):
+            for batch in self._opened().iter_batches(_USER_IDS_AT_ONCE, columns=["user_id"], use_threads=False):
                 yield batch.column(0).to_pylist()
+        self._check_unchanged()
 
     def read(self, start: int, stop: int) -> pa.Table:
         """The rows from `start` up to `stop`."""
         with _whole(self.path, self._artifact):
             pieces = [self._artifact.columns.empty_table()]
             first = 0
-            for group in range(self._parquet().num_row_groups):
-                count = self._parquet().metadata.row_group(group).num_rows
-                if first < stop and start < first + count:
-                    pieces.append(
-                        self._read_group(group).slice(
-                            max(0, start - first), min(stop, first + count) - max(start, first)
-                        )
-                    )
-                first += count
-            return pa.concat_tables(pieces)
+            for group in range(self._opened().num_row_groups):
+                last = first + self._opened().metadata.row_group(group).num_rows
+                if first < stop and start < last:
+                    offset = max(0, start - first)
+                    pieces.append(self._read_group(group).slice(offset, min(stop, last) - first - offset))
+                first = last
+        self._check_unchanged()
+        return pa.concat_tables(pieces)
 
     def _read_group(self, group: int) -> pa.Table:
         if self._group is None or self._group[0] != group:
             self._group = None  # let go of the old one before the new one takes its place
-            rows = self._parquet().read_row_group(group, use_threads=False)
+            rows = self._opened().read_row_group(group, use_threads=False)
             self._group = (group, rows.replace_schema_metadata(None).cast(self._artifact.columns))
         return self._group[1]

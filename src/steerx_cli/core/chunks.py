@@ -1,21 +1,24 @@
 """What a stage does, cut into chunks of whole users: the unit of resuming and of shards. Nothing crosses a chunk."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeAlias
 
 from steerx_cli.core.order import user_order
 from steerx_cli.core.provenance import Shard
 from steerx_cli.core.sources import Source
 
+Range: TypeAlias = tuple[int, int]  # start, stop
+
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some users, and which rows of each input are theirs (rows of users between them may be among these)."""
+    """Some users, and which rows of each input are theirs."""
 
     index: int
     users: int
-    rows: Mapping[str, tuple[int, int]]  # role → (start, stop)
+    rows: Mapping[str, tuple[Range, ...]]  # role → their rows, in order
 
 
 class _Cursor:
@@ -59,15 +62,26 @@ def plan_chunks(driver: str, sources: Mapping[str, Source], chunk_users: int, li
     wanted = islice(users, limit)
     while some := list(islice(wanted, chunk_users)):
         start, position = position, position + sum(rows for _, rows in some)
-        rows = {driver: (start, position)}
+        rows: dict[str, tuple[Range, ...]] = {driver: ((start, position),)}
         for role, cursor in cursors.items():
-            rows[role] = (cursor.skip_before(some[0][0]), cursor.skip_through(some[-1][0]))
+            rows[role] = joined((cursor.skip_before(user), cursor.skip_through(user)) for user, _ in some)
         chunks.append(Chunk(len(chunks), len(some), rows))
     for cursor in cursors.values():
         cursor.finish()
     for _ in users:  # past the limit, for the same reason
         pass
     return chunks
+
+
+def joined(ranges: Iterable[Range]) -> tuple[Range, ...]:
+    """The same rows in as few ranges as can be."""
+    found: list[Range] = []
+    for start, stop in ranges:
+        if found and found[-1][1] == start:
+            found[-1] = (found[-1][0], stop)
+        elif start < stop:
+            found.append((start, stop))
+    return tuple(found)
 
 
 def chunks_of(shard: Shard | None, chunks: list[Chunk]) -> list[Chunk]:

@@ -94,7 +94,7 @@ class Job:
                 self._do(prepare, progress, finished)
                 self._assemble()
             self._clean()
-        return self._summary("finished", finished)
+            return self._summary("finished", finished)
 
     def _do(self, prepare: Callable[[], Compute], progress: Progress, finished: Mapping[int, Part]) -> None:
         todo = [chunk for chunk in self._chunks if chunk.index not in finished]
@@ -112,14 +112,14 @@ class Job:
 
     def _read(self, chunk: Chunk) -> Tables:
         return {
-            role: cast(pl.DataFrame, pl.from_arrow(source.read(*chunk.rows[role])))
+            role: cast(pl.DataFrame, pl.from_arrow(source.read_ranges(chunk.rows[role])))
             for role, source in self._work.sources.items()
         }
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _part(self, chunk: Chunk) -> Path:
-        return self._parts / f"{chunk.index:06d}.parquet"
+        return self._parts / f"{chunk.index:06d}.part"
 
     def _keep(self, chunk: Chunk, rows: pl.DataFrame, counts: Counts) -> None:
         table = conform(rows.to_arrow(), self._work.artifact)

@@ -1,5 +1,6 @@
 """Where artifacts lie: a run folder in which each has its name, its shards beside it."""
 
+import glob
 import re
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def find_input(name: str, given: Path | None, run: Path, data: Path | None) -> P
     own = artifact_path(run, name)
     shards = own.with_name(f"{name}-?????-of-?????.parquet")
     if not own.exists() and any(run.glob(shards.name)):
-        return shards
+        return Path(glob.escape(str(run))) / shards.name
     if data is not None and not own.exists() and artifact_path(data, name).exists():
         return artifact_path(data, name)
     return own

@@ -1,7 +1,7 @@
 """An input as a stage sees it: one artifact, in one file or in all its shards, checked before anything is computed."""
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -90,6 +90,8 @@ class Source:
                         yield current, count
                         count = 0
                     current, count = user_id, count + 1
+            if len(self._files) > 1:
+                file.close()
         if count:
             yield current, count
 
@@ -100,7 +102,19 @@ class Source:
             rows = file.footer.rows
             if first < stop and start < first + rows:
                 pieces.append(file.read(max(0, start - first), min(stop - first, rows)))
+            else:
+                file.close()  # thousands of shards are more than may be open at once
             first += rows
+        return pa.concat_tables(pieces)
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> pa.Table:
+        """The rows of several ranges; of scattered ones only these rows are held, not the groups they lie in."""
+        if len(ranges) == 1:
+            return self.read(*ranges[0])
+        pieces = [self.artifact.columns.empty_table()]
+        for start, stop in ranges:
+            rows = self.read(start, stop)
+            pieces.append(rows.take(pa.array(range(len(rows)), pa.int64())))
         return pa.concat_tables(pieces)
 
     def batches(self) -> Iterator[pa.Table]:

@@ -40,10 +40,13 @@ def run(places: Sequence[Path], output: Path | None, overwrite: bool, dry_run: b
     target = Output(output or _whole_beside(source.paths[0]), source.artifact, overwrite)
     target.check_place(*source.paths)
     finished = target.is_finished(source.footer.record, None)
-    if finished and not dry_run:
-        target.path.touch()  # make looks at the date only
-    elif not finished and not dry_run:
-        _merge(source, target, progress)
+    if not dry_run:
+        with target.locked():
+            finished = target.is_finished(source.footer.record, None)  # again: another merge may have just ended
+            if finished:
+                target.path.touch()  # make looks at the date only
+            else:
+                _merge(source, target, progress)
     return Summary(
         command="merge",
         status="up to date" if finished else "would run" if dry_run else "finished",
@@ -60,7 +63,6 @@ def run(places: Sequence[Path], output: Path | None, overwrite: bool, dry_run: b
 def _merge(source: Source, target: Output, progress: Progress) -> None:
     progress.start("merge", source.footer.rows, "rows")
     with (
-        target.locked(),
         interruptible(str),
         explained(target.path),
         writing(target.path, target.artifact) as writer,
