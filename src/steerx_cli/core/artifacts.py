@@ -151,7 +151,7 @@ def read_part(path: Path) -> Part | None:
         return None
     if data is None:
         return None
-    metadata = pq.read_metadata(io.BytesIO(data))
+    metadata = pq.read_metadata(pa.BufferReader(data))
     notes = metadata.metadata
     return Part(
         metadata.num_rows, notes[_PART_NOTE.encode()].decode(), bytes.fromhex(notes[_PART_DIGEST.encode()].decode())
@@ -166,21 +166,22 @@ def _unsealed(path: Path) -> bytes | None:
 
 def read_part_rows(path: Path, artifact: Artifact) -> pa.Table:
     """The rows of a part that `read_part` found whole."""
-    with pq.ParquetFile(io.BytesIO(path.read_bytes()[32:])) as parquet:
+    with pq.ParquetFile(pa.BufferReader(path.read_bytes()[32:])) as parquet:
         return parquet.read().replace_schema_metadata(None).cast(artifact.columns)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _parquet(handle: BinaryIO) -> pq.ParquetFile:
-    """A Parquet file, its pages checked as they are read; opened by Python, since a name need not be UTF-8."""
-    return pq.ParquetFile(handle, page_checksum_verification=True)
+def _opened(path: Path) -> pq.ParquetFile:
+    """A Parquet file, its pages checked as they are read; opened by bytes, since a name need not be UTF-8."""
+    # Arrow's own file and no reading ahead: its threads would need Python, and may outlive it.
+    return pq.ParquetFile(pa.OSFile(os.fsencode(path)), pre_buffer=False, page_checksum_verification=True)
 
 
-def _state(handle: BinaryIO) -> tuple[int, int, int]:
-    """What changes when a file is replaced or written to."""
-    found = os.fstat(handle.fileno())
+def _state(path: Path) -> tuple[int, int, int]:
+    """What changes when a file is replaced (the first) or written to (the others)."""
+    found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
@@ -201,12 +202,7 @@ def _whole(path: Path, artifact: Artifact) -> Iterator[None]:
 
 def read_footer(path: Path, artifact: Artifact) -> Footer:
     """The provenance of one file, once it is sure that the file is this artifact in today's schema."""
-    with _whole(path, artifact), path.open("rb") as handle:
-        return _checked_footer(handle, path, artifact)
-
-
-def _checked_footer(handle: BinaryIO, path: Path, artifact: Artifact) -> Footer:
-    with _parquet(handle) as parquet:
+    with _whole(path, artifact), _opened(path) as parquet:
         metadata = parquet.metadata
         fits = parquet.schema_arrow.remove_metadata().equals(artifact.columns)
     text = (metadata.metadata or {}).get(FOOTER_KEY.encode())
@@ -251,8 +247,8 @@ def _redo(artifact: Artifact) -> str:
 def artifact_of(path: Path) -> Artifact:
     """Which artifact a file holds, by its own provenance."""
     try:
-        with path.open("rb") as handle:
-            notes = pq.read_metadata(handle).metadata or {}
+        with _opened(path) as parquet:
+            notes = parquet.metadata.metadata or {}
     except FileNotFoundError as error:
         raise SteerxError(f"{path} does not exist: name an artifact") from error
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
@@ -272,27 +268,32 @@ class File:
     def __init__(self, path: Path, artifact: Artifact) -> None:
         self.path = path
         self._artifact = artifact
-        self._handle: BinaryIO | None = None
+        self._parquet: pq.ParquetFile | None = None
         self._group: tuple[int, pa.Table] | None = None  # the row group read last: the next chunk often starts in it
-        with _whole(path, artifact), path.open("rb") as handle:
-            self.footer = _checked_footer(handle, path, artifact)
-            self._seen = _state(handle)
+        with _whole(path, artifact):
+            self._seen = _state(path)
+        self.footer = read_footer(path, artifact)
+        self._check_unchanged(replaced_too=True)
 
     def _opened(self) -> pq.ParquetFile:
-        if self._handle is None:
-            self._handle = self.path.open("rb")  # and kept: a file that is replaced from now on is read as it was
-            self._parquet = _parquet(self._handle)
+        if self._parquet is None:
+            self._parquet = _opened(self.path)  # and kept: a file that is replaced from now on is read as it was
+            self._check_unchanged(replaced_too=True)
         return self._parquet
 
-    def _check_unchanged(self) -> None:
-        if self._handle is not None and _state(self._handle) != self._seen:
+    def _check_unchanged(self, replaced_too: bool = False) -> None:
+        try:
+            state = _state(self.path)
+        except FileNotFoundError:
+            return  # what is open is there still
+        if state != self._seen and (replaced_too or state[0] == self._seen[0]):
             raise SteerxError(f"{self.path} was changed while it was read: run the same command again")
 
     def close(self) -> None:
         """Let go of the file; reading opens it again."""
-        if self._handle is not None:
-            self._handle.close()
-        self._handle = self._group = None
+        if self._parquet is not None:
+            self._parquet.close(force=True)
+        self._parquet = self._group = None
 
     def user_ids(self) -> Iterator[list[str]]:
         """Every row's user, some rows at a time."""
