@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
-    Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
+    Model = PreTrainedModel
+    Tokenizer = PreTrainedTokenizerBase
+    Loaded = tuple[Model, Tokenizer]
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -96,6 +98,13 @@ def load_encoder(request: ModelRequest) -> "Loaded":
     from transformers import AutoModel
 
     return _load(request, AutoModel)
+
+
+def load_causal_lm(request: ModelRequest) -> "Loaded":
+    """Load a model that writes, and its tokenizer."""
+    from transformers import AutoModelForCausalLM
+
+    return _load(request, AutoModelForCausalLM)
 
 
 def _load(request: ModelRequest, auto_class: "type[_BaseAutoModelClass]") -> "Loaded":
