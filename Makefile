@@ -23,7 +23,7 @@ settings = $(RUN)/.settings/$(1)/$(subst /,_,$(subst $(space),+,$(strip $(PRESET
 	$(firstword $(wildcard $(PRESET) src/steerx_cli/presets/$(PRESET).toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-data check format test bench readme clean
+.PHONY: help demo demo-world demo-model demo-gate check format test bench readme clean
 
 ## help: this list
 help:
@@ -31,19 +31,22 @@ help:
 
 include $(sort $(wildcard stages/*/stage.mk))
 
-## demo: the main job on the data that the repo makes: every stage there is, and what came out
+## demo: the main job on the data in data/demo: every stage there is, and what came out
 demo: $(RUN)/retrieved.parquet
 	@$(STEERX) show $< --chain --rows 2
 
-## demo-data: the demo's users, their histories and their queries, made from a seed
-demo-data: data/demo/histories.parquet data/demo/queries.parquet
+# What data/demo holds is in the repo, so no other target runs these three.
+## demo-world: make the demo's histories, queries and truth again from their seed, byte for byte
+demo-world: $(READY)
+	"$(BIN)/python" -m steerx_cli.demo world data/demo
 
-data/demo/histories.parquet: src/steerx_cli/demo/people.py | $(READY)
-	"$(BIN)/python" -m steerx_cli.demo data/demo
+## demo-model: train the demo's language model again, or go on where that was stopped
+demo-model: $(READY)
+	"$(BIN)/python" -m steerx_cli.demo model data/demo --work runs/demo-model
 
-# Written after the histories by the same command; older or missing only where that was stopped half-way.
-data/demo/queries.parquet: data/demo/histories.parquet
-	"$(BIN)/python" -m steerx_cli.demo data/demo
+## demo-gate: measure what the demo's model has learnt, and write the table into data/demo/README.md
+demo-gate: $(READY)
+	"$(BIN)/python" -m steerx_cli.demo gate data/demo
 
 $(RUN)/.settings/%:
 	@mkdir -p "$(@D)" && rm -f "$(@D)"/* && touch "$@"
@@ -61,7 +64,7 @@ format: $(READY)
 	"$(BIN)/ruff" check --fix .
 
 ## test: all tests
-test: $(READY) demo-data
+test: $(READY)
 	"$(BIN)/pytest" --numprocesses auto
 
 ## bench: speed and memory as ratios, written to tests/bench/results
@@ -69,7 +72,7 @@ bench: $(READY)
 	"$(BIN)/python" tests/bench/artifacts.py
 
 ## readme: run the README's session again and write down what it prints
-readme: $(READY) demo-data
+readme: $(READY)
 	"$(BIN)/python" tests/readme.py
 
 ## clean: remove the environment (your runs and data stay)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import support
+from people import write_people
 from steerx_cli.app import main
-from steerx_cli.demo.people import write_people
 from support import Ended, Steerx
 
 

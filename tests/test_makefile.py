@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from steerx_cli.demo.people import write_people
+from people import write_people
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,3 +84,10 @@ def test_another_preset_or_flag_runs_the_stage_again(place: list[str], tmp_path:
     mine.write_text("[retrieve]\nretriever = 'random'\n")
     os.utime(mine, (2**32, 2**32))
     assert 'steerx" retrieve' in make("retrieve", *place, f"PRESET={mine}")
+
+
+def test_what_ships_is_made_again_only_when_that_is_asked() -> None:
+    for step in ("world", "model", "gate"):
+        assert f"-m steerx_cli.demo {step} data/demo" in make("-n", f"demo-{step}")
+    for target in ("demo", "check", "test", "bench", "readme"):
+        assert "steerx_cli.demo" not in make("-n", target)

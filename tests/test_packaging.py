@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from steerx_cli.demo.people import write_people
+from people import write_people
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 import readme
 from steerx_cli.app import STAGES, TOOLS
 from steerx_cli.core.presets import preset_names
@@ -16,8 +14,6 @@ def without_figures(session: str) -> str:
 
 
 def test_the_session_runs_as_it_is_shown() -> None:
-    if not (readme.ROOT / "data" / "demo" / "histories.parquet").exists():
-        pytest.skip("no demo data: `make demo-data` writes it, and `make test` runs that first")
     assert without_figures(readme.played(readme.recorded())) == without_figures(readme.recorded())
 
 

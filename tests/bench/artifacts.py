@@ -6,6 +6,7 @@ Every measured run is a process of its own; the ones compared take turns. Writte
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,7 +17,9 @@ from statistics import median
 from typing import TypedDict
 
 from steerx_cli.core.summary import peak_memory
-from steerx_cli.demo.people import write_people
+
+sys.path.append(str(Path(__file__).parents[1]))  # where pytest finds it, too
+from people import write_people
 
 RESULTS = Path(__file__).parent / "results" / "artifacts.md"
 HISTORIES_EACH = 10

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from people import write_people
 from steerx_cli.core.artifacts import File, conform, read_footer
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.outputs import Output, write_whole
 from steerx_cli.core.provenance import Record
 from steerx_cli.core.schemas import ARTIFACTS, HISTORIES, QUERIES, Artifact
-from steerx_cli.demo.people import write_people
 
 # Every type that an artifact of the pipeline has, beside the artifacts themselves.
 ALL_TYPES = Artifact(
@@ -157,31 +157,31 @@ def refusal(path: Path, artifact: Artifact = HISTORIES) -> str:
 
 def test_a_file_that_is_not_there_names_who_writes_it(tmp_path: Path) -> None:
     path = tmp_path / "histories.parquet"
-    assert refusal(path) == f"{path} does not exist: `make demo-data` writes histories"
+    assert refusal(path) == f"{path} does not exist: `make demo-world` writes histories"
 
 
 @pytest.mark.parametrize("keep", [0, 3, 11, 500, -1, -9])
 def test_a_truncated_file_is_refused(histories: Path, keep: int) -> None:
     histories.write_bytes(histories.read_bytes()[:keep])
     assert refusal(histories).startswith(f"{histories} is damaged or no Parquet file (")
-    assert refusal(histories).endswith("): make it again with `make demo-data`")
+    assert refusal(histories).endswith("): make it again with `make demo-world`")
 
 
 def test_another_program_s_parquet_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "foreign.parquet"
     pq.write_table(pa.table({"user_id": ["u"]}), path)
-    assert refusal(path) == f"{path} was not written by steerx: `make demo-data` writes histories"
+    assert refusal(path) == f"{path} was not written by steerx: `make demo-world` writes histories"
 
 
 def test_another_artifact_is_refused(histories: Path) -> None:
     path = histories.with_name("queries.parquet")
-    assert refusal(path) == f"{path} holds queries, not histories: `make demo-data` writes histories"
+    assert refusal(path) == f"{path} holds queries, not histories: `make demo-world` writes histories"
 
 
 def test_an_older_or_newer_schema_is_refused(histories: Path) -> None:
     later = dataclasses.replace(HISTORIES, version=2)
     assert refusal(histories, later) == (
-        f"{histories} has histories of version 1, and this steerx reads version 2: make it again with `make demo-data`"
+        f"{histories} has histories of version 1, and this steerx reads version 2: make it again with `make demo-world`"
     )
     earlier = dataclasses.replace(HISTORIES, version=0)
     assert refusal(histories, earlier).startswith(f"{histories} comes from a newer steerx (")
@@ -190,7 +190,7 @@ def test_an_older_or_newer_schema_is_refused(histories: Path) -> None:
 def test_other_columns_under_the_same_version_are_refused(histories: Path) -> None:
     other = dataclasses.replace(HISTORIES, columns=HISTORIES.columns.remove(3))
     assert refusal(histories, other) == (
-        f"{histories} has other columns than histories version 1: make it again with `make demo-data`"
+        f"{histories} has other columns than histories version 1: make it again with `make demo-world`"
     )
 
 

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import support
+from people import write_people
 from steerx_cli.core.artifacts import read_footer
 from steerx_cli.core.job import Job, Work
 from steerx_cli.core.outputs import Output, write_whole
@@ -34,7 +35,6 @@ from steerx_cli.core.provenance import (
 from steerx_cli.core.schemas import HISTORIES, QUERIES, RETRIEVED
 from steerx_cli.core.scope import Scope
 from steerx_cli.core.sources import Source
-from steerx_cli.demo.people import write_people
 from steerx_cli.stages.retrieve import Settings
 
 DIGEST = re.compile(r"[0-9a-f]{64}")

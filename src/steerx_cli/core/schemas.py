@@ -33,13 +33,13 @@ def _text(name: str) -> pa.Field:
     return pa.field(name, pa.string(), nullable=False)
 
 
+def _rows(name: str, *columns: pa.Field) -> pa.Field:
+    return pa.field(name, pa.list_(pa.field("element", pa.struct(columns), nullable=False)), nullable=False)
+
+
 # The named fields that task templates draw on (title, description, …): a list, so that their order is kept and any
 # engine reads them.
-_FIELDS = pa.field(
-    "fields",
-    pa.list_(pa.field("element", pa.struct([_text("name"), _text("value")]), nullable=False)),
-    nullable=False,
-)
+_FIELDS = _rows("fields", _text("name"), _text("value"))
 _HISTORY = [
     _text("item_id"),
     _text("input"),
@@ -52,14 +52,14 @@ _HISTORY = [
 HISTORIES = Artifact(
     name="histories",
     version=1,
-    written_by="make demo-data",
+    written_by="make demo-world",
     columns=pa.schema([_text("user_id"), *_HISTORY]),
     key=("user_id", "item_id"),
 )
 QUERIES = Artifact(
     name="queries",
     version=1,
-    written_by="make demo-data",
+    written_by="make demo-world",
     columns=pa.schema(
         [
             _text("user_id"),
@@ -87,5 +87,28 @@ RETRIEVED = Artifact(
     ),
     key=("user_id", "query_id", "rank"),
 )
+TRUTH = Artifact(
+    name="truth",
+    version=1,
+    written_by="make demo-world",
+    columns=pa.schema(
+        [
+            _text("user_id"),
+            _text("text_id"),
+            _rows("habits", _text("slot"), _text("value")),
+            pa.field("others", pa.list_(_text("element")), nullable=False),
+            _rows(
+                "spans",
+                pa.field("start", pa.int32(), nullable=False),
+                pa.field("end", pa.int32(), nullable=False),
+                _text("source"),
+                pa.field("slot", pa.string()),
+                pa.field("value", pa.string()),
+                pa.field("delta", pa.float64()),
+            ),
+        ]
+    ),
+    key=("user_id", "text_id"),
+)
 
-ARTIFACTS = {artifact.name: artifact for artifact in (HISTORIES, QUERIES, RETRIEVED)}
+ARTIFACTS = {artifact.name: artifact for artifact in (HISTORIES, QUERIES, RETRIEVED, TRUTH)}

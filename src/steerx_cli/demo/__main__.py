@@ -1,9 +1,52 @@
-"""`python -m steerx_cli.demo FOLDER`: write the demo data (`make demo-data`)."""
+"""`python -m steerx_cli.demo`: make the world, train its model, and measure what that has learnt."""
 
 import sys
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from steerx_cli.demo.people import write_people
+from steerx_cli import console
+from steerx_cli.core.errors import Interrupted, SteerxError
+from steerx_cli.demo.build import SEED, check_model, make_model
+from steerx_cli.demo.files import write_world
+
+
+def _arguments() -> Namespace:
+    parser = ArgumentParser(prog="python -m steerx_cli.demo", description=__doc__)
+    steps = parser.add_subparsers(dest="step", required=True)
+    world = steps.add_parser("world", help="write histories, queries and truth")
+    model = steps.add_parser("model", help="train the model, or go on where that was stopped")
+    gate = steps.add_parser("gate", help="measure the model, and write the table into README.md")
+    for step in (world, model, gate):
+        step.add_argument("folder", type=Path, help="the world's folder")
+    model.add_argument("--work", type=Path, required=True, help="where checkpoints are kept on the way")
+    return parser.parse_args()
+
+
+def _do(arguments: Namespace) -> Path:
+    folder: Path = arguments.folder
+    if arguments.step == "world":
+        write_world(folder, SEED)
+        return folder
+    with console.progress(quiet=False) as bar:
+        if arguments.step == "model":
+            make_model(folder / "model", arguments.work, bar)
+            return folder / "model"
+        check_model(folder, bar)
+        return folder / "README.md"
+
+
+def main() -> int:
+    """Do one step; the exit codes are those of `steerx`."""
+    try:
+        console.say("wrote", str(_do(_arguments())), "dim")
+    except Interrupted as interrupt:
+        console.say("Stopped:", str(interrupt), "bold yellow")
+        return 130
+    except SteerxError as error:
+        console.say("Error:", str(error), "bold red")
+        return 2
+    return 0
+
 
 if __name__ == "__main__":
-    write_people(Path(sys.argv[1]), count=60, each=8, seed=0)
+    sys.exit(main())

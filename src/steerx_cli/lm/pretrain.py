@@ -24,6 +24,8 @@ from steerx_cli.lm.prompt import Prompt
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3Config
 
+    from steerx_cli.lm.models import Tokenizer
+
 END, START, TURN = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CHAT = Frame("chat", f"{START}user\n", f"{TURN}\n{START}assistant\n")  # what the template makes of a message
 CHAT_TEMPLATE = (
@@ -37,7 +39,7 @@ class Recipe:
     """Everything that decides what comes out, on one kind of machine."""
 
     seed: int = 0
-    tokens: int = 36_000_000
+    tokens: int = 28_000_000
     tokens_per_step: int = 8_192
     documents_per_pool: int = 256
     vocabulary: int = 2_048
@@ -117,7 +119,7 @@ class Example:
     learnt: npt.NDArray[np.bool_]
 
 
-def encode(tokenizer: "PreTrainedTokenizerFast", prompts: Sequence[Prompt]) -> list[Example]:
+def encode(tokenizer: "Tokenizer", prompts: Sequence[Prompt]) -> list[Example]:
     """Documents as the program tokenises its prompts, once and whole, each closed by the end of its response."""
     texts = [prompt.text + (END if prompt.add_special_tokens else TURN) for prompt in prompts]
     encoded = tokenizer(texts, return_offsets_mapping=True, add_special_tokens=False)

@@ -1,4 +1,4 @@
-"""A small made-up data set: people who review films, each with habits of their own. It shows plumbing, no method."""
+"""Histories and queries of any size, few for tests and many for the bench: for plumbing, where no method is judged."""
 
 import random
 from collections.abc import Iterator
@@ -89,6 +89,6 @@ def write_people(folder: Path, count: int, each: int, seed: int) -> None:
     """Write histories.parquet and queries.parquet; the same arguments give the same bytes."""
     parameters = {"people": count, "histories_each": each, "seed": seed}
     for artifact, rows in ((HISTORIES, histories), (QUERIES, queries)):
-        record = Record(artifact.name, artifact.version, "demo-data", version("steerx"), parameters)
+        record = Record(artifact.name, artifact.version, "people", version("steerx"), parameters)
         output = Output(folder / f"{artifact.name}.parquet", artifact, overwrite=True)
         write_whole(output, record, _batches(rows(count, each, seed), artifact), count)
