@@ -10,7 +10,18 @@ import pytest
 
 from steerx_cli.demo.documents import MOST_HISTORIES, Documents, Stage, block_of, corpus, item_of
 from steerx_cli.demo.slots import SLOTS
-from steerx_cli.demo.world import Film, Person, Review, Strangers, authors, draw_film, draw_person, write_review
+from steerx_cli.demo.world import (
+    HABITUAL,
+    Film,
+    Parts,
+    Person,
+    Review,
+    Strangers,
+    authors,
+    draw_film,
+    draw_person,
+    write_review,
+)
 from steerx_cli.lm.frames import PLAIN
 from steerx_cli.lm.plain import encode_prompt
 from steerx_cli.lm.pretrain import CHAT, END, TURN, Recipe, encode, make_tokenizer
@@ -22,7 +33,7 @@ if TYPE_CHECKING:
 
 PEOPLE = authors(0)
 EVALUATED = [review for author in PEOPLE for review in author.histories + author.next]
-HARD, MIXED = Stage(brief=0, simple=0), Stage(brief=0.5, simple=0.5)
+HARD, MIXED = Stage(drills=0, brief=0, simple=0), Stage(drills=0, brief=0.5, simple=0.5)
 DOCUMENTS = Documents(0, Strangers(PEOPLE), load_task("review"), load_smoothing(), CHAT)
 
 
@@ -55,8 +66,8 @@ def cut(prompt: Prompt, spans: tuple[tuple[int, int], ...]) -> list[str]:
 def test_nobody_and_nothing_of_the_evaluation_is_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
     learnt: list[tuple[Person, Review]] = []
 
-    def write(draw: Random, person: Person, film: Film, *, brief: bool) -> Review:
-        learnt.append((person, write_review(draw, person, film, brief=brief)))
+    def write(draw: Random, person: Person, film: Film, parts: Parts) -> Review:
+        learnt.append((person, write_review(draw, person, film, parts)))
         return learnt[-1][1]
 
     monkeypatch.setattr("steerx_cli.demo.documents.write_review", write)
@@ -130,7 +141,7 @@ def test_an_item_tells_the_film_and_the_stars() -> None:
     told = {"title": film.title, "description": film.description, "rating": str(review.rating)}
     assert item_of(review).fields == told
     assert item_of(review).input == f"{film.title}: {film.description}"
-    short = write_review(Random(0), draw_person(Random(0)), draw_film(Random(0)), brief=True)
+    short = write_review(Random(0), draw_person(Random(0)), draw_film(Random(0)), frozenset(HABITUAL))
     assert list(item_of(short).fields) == ["title", "rating"]
 
 
@@ -179,7 +190,7 @@ def test_brief_documents_are_those_that_are_asked_for() -> None:
     facts = re.compile(r"^Description: (?!This person)|set in", re.MULTILINE)
     anchors = re.compile(r"^- .*$", re.MULTILINE)
     told = [prompt for prompt in DOCUMENTS.pool(6, 60, HARD) if kind(prompt) != "smoothed"]
-    brief = DOCUMENTS.pool(6, 60, Stage(brief=1, simple=0))
+    brief = DOCUMENTS.pool(6, 60, Stage(drills=0, brief=1, simple=0))
     assert all(facts.search(prompt.text) for prompt in told)
     assert not any(facts.search(anchors.sub("", prompt.text)) for prompt in brief)
     mixed = [prompt for prompt in DOCUMENTS.pool(6, 120, MIXED) if kind(prompt) != "smoothed"]
@@ -187,20 +198,33 @@ def test_brief_documents_are_those_that_are_asked_for() -> None:
 
 
 def test_simple_people_are_those_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(draw: Random, person: Person, film: Film, *, brief: bool) -> Review:
-        plain.append({len(habit) for habit in person.habits.values()} == {1})
-        return write_review(draw, person, film, brief=brief)
+    def write(draw: Random, person: Person, film: Film, parts: Parts) -> Review:
+        plain.append(len(person.habits["praise"]) == 1)
+        return write_review(draw, person, film, parts)
 
     plain: list[bool] = []
     monkeypatch.setattr("steerx_cli.demo.documents.write_review", write)
     for share, expected in {0.0: {False}, 0.5: {False, True}, 1.0: {True}}.items():
         plain.clear()
-        DOCUMENTS.pool(7, 30, Stage(brief=1, simple=share))
+        DOCUMENTS.pool(7, 30, Stage(drills=0, brief=1, simple=share))
         assert {*plain} == expected
 
 
+def test_drills_are_many_histories_of_a_part_or_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(draw: Random, person: Person, film: Film, parts: Parts) -> Review:
+        drilled.append(parts)
+        return write_review(draw, person, film, parts)
+
+    drilled: list[Parts] = []
+    monkeypatch.setattr("steerx_cli.demo.documents.write_review", write)
+    prompts = DOCUMENTS.pool(8, 40, Stage(drills=1, brief=0, simple=0))
+    assert {len(parts) for parts in drilled} == {1, 2}
+    assert frozenset().union(*drilled) == {*HABITUAL}
+    assert {len(prompt.responses) for prompt in prompts} == {*range(4, 11)}
+
+
 def test_easy_documents_come_first_and_some_brief_ones_stay() -> None:
-    stages = [Stage.at(done) for done in (0, 0.08, 0.1, 0.25, 0.4, 0.7, 1)]
-    assert [stage.brief for stage in stages] == pytest.approx([1, 1, 1, 0.55, 0.1, 0.1, 0.1])
-    plain = [stage.simple for stage in stages]
-    assert plain == pytest.approx([1, 1, 1 - 0.02 / 0.17, 0, 0, 0, 0])
+    stages = [Stage.at(done) for done in (0, 0.05, 0.1, 0.2, 0.3, 0.4, 1)]
+    assert [stage.drills for stage in stages] == pytest.approx([0.7, 0.7, 0.56, 0.28, 0, 0, 0])
+    assert [stage.brief for stage in stages] == pytest.approx([1, 1, 1, 0.7, 0.4, 0.1, 0.1])
+    assert [stage.simple for stage in stages] == pytest.approx([1, 1, 2 / 3, 0, 0, 0, 0])

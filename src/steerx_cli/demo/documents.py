@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from steerx_cli.demo.descriptions import describe, drawn_anchors
-from steerx_cli.demo.world import Person, Review, Strangers, write_review
+from steerx_cli.demo.world import HABITUAL, WHOLE, Parts, Person, Review, Strangers, write_review
 from steerx_cli.lm.frames import PLAIN, Frame
 from steerx_cli.lm.prompt import (
     Block,
@@ -25,9 +25,9 @@ MOST_HISTORIES = 5
 
 
 def item_of(review: Review) -> Item:
-    """What a review responds to, as the artifacts and the templates have it; a brief one says no more than it needs."""
+    """What a review responds to, as the artifacts and the templates have it; a brief one needs less."""
     title, description = review.film.title, review.film.description
-    told = {} if review.brief else {"description": description}
+    told = {"description": description} if "introduction" in review.parts else {}
     return Item(f"{title}: {description}", {"title": title, **told, "rating": str(review.rating)})
 
 
@@ -38,23 +38,27 @@ def block_of(reviews: Sequence[Review]) -> Histories:
 
 @dataclass(frozen=True)
 class Stage:
-    """How many documents are easy: with brief reviews, of people with one value of their own in each slot.
+    """How many documents are easy.
 
-    A habit of one value is copied after a million tokens or two. One of several is learnt from there, and hardly ever
-    from nothing.
+    A habit of one value is copied after a million tokens or two; one of several, or one that shows once in a review, is
+    hardly ever learnt from nothing, and soon where much of what stands there is that habit.
     """
 
-    brief: float
-    simple: float
+    drills: float  # many histories of one or two parts of a review
+    brief: float  # of the others: only what habits decide
+    simple: float  # people with one value in each slot
 
     @classmethod
     def at(cls, done: float) -> "Stage":
         """Only easy ones at first, then fewer and fewer; `done` is the share of the training that is over."""
-        return cls(brief=1 - 0.9 * _between(done, 0.1, 0.4), simple=1 - _between(done, 0.08, 0.25))
+        return cls(
+            drills=0.7 * _left(done, 0.05, 0.3), brief=0.1 + 0.9 * _left(done, 0.1, 0.4), simple=_left(done, 0.05, 0.2)
+        )
 
 
-def _between(done: float, start: float, end: float) -> float:
-    return min(1.0, max(0.0, (done - start) / (end - start)))
+def _left(done: float, start: float, end: float) -> float:
+    """What is left of something that is taken away between two shares of the training."""
+    return min(1.0, max(0.0, (end - done) / (end - start)))
 
 
 @dataclass(frozen=True)
@@ -76,37 +80,40 @@ class Documents:
         person = self.strangers.person(draw)
         if draw.random() < stage.simple:
             person = person.simplified(draw)
-        brief, kind = draw.random() < stage.brief, draw.random()
+        if draw.random() < stage.drills:
+            parts = frozenset(draw.sample(HABITUAL, draw.choice((1, 1, 2))))
+            return self._reminded(draw, person, parts, draw.randint(4, 10))
+        parts, kind = frozenset(HABITUAL) if draw.random() < stage.brief else WHOLE, draw.random()
         if kind < 0.6:
-            return self._reminded(draw, person, brief)
+            return self._reminded(draw, person, parts, draw.randint(1, MOST_HISTORIES))
         if kind < 0.68:
-            return self._alone(draw, person, brief)
+            return self._alone(draw, person, parts)
         if kind < 0.82:
-            return self._described(draw, person, brief)
-        return self._smoothed(draw, person, brief)
+            return self._described(draw, person, parts)
+        return self._smoothed(draw, person, parts)
 
-    def _reminded(self, draw: Random, person: Person, brief: bool) -> Prompt:
+    def _reminded(self, draw: Random, person: Person, parts: Parts, histories: int) -> Prompt:
         """A review after others of the same person: what `score-tokens` scores, what `rag` and CoS continue."""
-        *before, last = self._reviews(draw, person, draw.randint(1, MOST_HISTORIES) + 1, brief)
+        *before, last = self._reviews(draw, person, histories + 1, parts)
         return self._review(draw.choice((PLAIN, self.chat)), last, block_of(before))
 
-    def _alone(self, draw: Random, person: Person, brief: bool) -> Prompt:
+    def _alone(self, draw: Random, person: Person, parts: Parts) -> Prompt:
         """A review with nothing known: the empty arm of Eq. 12, and `non-perso`."""
-        (review,) = self._reviews(draw, person, 1, brief)
+        (review,) = self._reviews(draw, person, 1, parts)
         return self._review(draw.choice((PLAIN, self.chat)), review, draw.choice((EmptyHistory(), NoBlock())))
 
-    def _described(self, draw: Random, person: Person, brief: bool) -> Prompt:
+    def _described(self, draw: Random, person: Person, parts: Parts) -> Prompt:
         """A review after a description of the person, or, as without smoothing, after bare pieces."""
-        *before, last = self._reviews(draw, person, draw.randint(1, 4) + 1, brief)
+        *before, last = self._reviews(draw, person, draw.randint(1, 4) + 1, parts)
         groups = [drawn_anchors(draw, review) for review in before]
         text = " … ".join(anchor.text for group in groups for anchor in group)
         if draw.random() < 0.75:
             text = describe(groups)
         return self._review(self.chat, last, Description(text) if text else NoBlock())
 
-    def _smoothed(self, draw: Random, person: Person, brief: bool) -> Prompt:
+    def _smoothed(self, draw: Random, person: Person, parts: Parts) -> Prompt:
         """Anchors → description: what `smooth` asks for."""
-        reviews = self._reviews(draw, person, draw.randint(1, 4), brief)
+        reviews = self._reviews(draw, person, draw.randint(1, 4), parts)
         groups = [drawn_anchors(draw, review) for review in reviews]
         description = describe(groups)
         if not description:
@@ -114,8 +121,8 @@ class Documents:
         texts = [[anchor.text for anchor in group] for group in groups]
         return render_smoothing(self.smoothing, self.task, self.chat, texts, description)
 
-    def _reviews(self, draw: Random, person: Person, count: int, brief: bool) -> list[Review]:
-        return [write_review(draw, person, self.strangers.film(draw), brief=brief) for _ in range(count)]
+    def _reviews(self, draw: Random, person: Person, count: int, parts: Parts) -> list[Review]:
+        return [write_review(draw, person, self.strangers.film(draw), parts) for _ in range(count)]
 
     def _review(self, frame: Frame, review: Review, block: Block) -> Prompt:
         return render(self.task, frame, item_of(review), block, review.text)

@@ -30,8 +30,9 @@ class Person:
         return SLOTS[slot].in_words(self.habits[slot])
 
     def simplified(self, draw: Random) -> "Person":
-        """Somebody with only one of the own values in each slot."""
-        return Person({slot: (draw.choice(habit),) for slot, habit in self.habits.items()}, self.kindness)
+        """Somebody with only one of the own values in each slot where it can be said again."""
+        habits = {slot: habit if SLOTS[slot].fresh else (draw.choice(habit),) for slot, habit in self.habits.items()}
+        return Person(habits, self.kindness)
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,11 @@ class Span:
     piece: Piece
 
 
+Parts: TypeAlias = frozenset[str]
+HABITUAL = ("opener", "judgements", "verdict", "closer")  # the parts of a review that habits decide
+WHOLE: Parts = frozenset({*HABITUAL, "introduction"})
+
+
 @dataclass(frozen=True)
 class Review:
     """A person's review of a film."""
@@ -118,7 +124,7 @@ class Review:
     film: Film
     rating: int
     pieces: tuple[Piece, ...]
-    brief: bool = False
+    parts: Parts
 
     @cached_property
     def text(self) -> str:
@@ -147,12 +153,12 @@ def draw_rating(draw: Random, person: Person, film: Film) -> int:
     return 1 + min(4, max(0, round(2 + 1.2 * person.kindness + 1.2 * film.quality + draw.triangular(-1, 1))))
 
 
-def write_review(draw: Random, person: Person, film: Film, *, brief: bool = False) -> Review:
-    """What this person writes about this film; `brief` is only what habits decide, for the start of training."""
+def write_review(draw: Random, person: Person, film: Film, parts: Parts = WHOLE) -> Review:
+    """What this person writes about this film; some `parts` of it are enough for the start of training."""
     rating = draw_rating(draw, person, film)
     writer = _Writer(draw, person, rating)
-    writer.review(film, brief=brief)
-    return Review(film, rating, tuple(writer.pieces), brief)
+    writer.review(film, parts)
+    return Review(film, rating, tuple(writer.pieces), parts)
 
 
 class _Writer:
@@ -165,18 +171,21 @@ class _Writer:
         self._mine = {name: slot.indicator([person.habits[name]])[0] for name, slot in SLOTS.items()}
         self._before: dict[str, list[int]] = {name: [] for name in SLOTS}
 
-    def review(self, film: Film, *, brief: bool) -> None:
-        self._choice("opener")
-        if not brief:
+    def review(self, film: Film, parts: Parts) -> None:
+        if "opener" in parts:
+            self._choice("opener")
+        if "introduction" in parts:
             self._introduction(film)
             if self.draw.random() < 0.5:
                 self._visit()
-        self._judgements()
-        self._plot(film, brief=brief)
-        self._verdict(kind=self._kind())
-        self._choice("mark")
-        self._choice("closer", " ")
-        self._choice("mark")
+        if "judgements" in parts:
+            self._judgements()
+            self._plot(film, told="introduction" in parts)
+        if "verdict" in parts:
+            self._verdict(kind=self._kind())
+        if "closer" in parts:
+            self._choice("closer", " ")
+            self._choice("mark")
 
     def _introduction(self, film: Film) -> None:
         self._say(" I watched ")
@@ -211,9 +220,9 @@ class _Writer:
         self._choice("praise" if self._kind() else "fault", " ")
         self._say(".")
 
-    def _plot(self, film: Film, *, brief: bool) -> None:
+    def _plot(self, film: Film, *, told: bool) -> None:
         self._say(" a tale")
-        if not brief:
+        if told:
             self._say(" of ")
             self._say(film.hero, "item")
             self._say(" who ")
@@ -227,12 +236,13 @@ class _Writer:
         self._choice("intensifier", " ")
         self._say(f" {self.draw.choice(words.WORTH if kind else words.WASTE)}. Another")
         self._choice("triumph" if kind else "failure", " ")
+        self._choice("mark")
 
     def _kind(self) -> bool:
         return self.draw.random() < self.pleased
 
     def _say(self, text: str, source: Source = "boilerplate") -> None:
-        self.pieces.append(Piece(text, source))
+        self.pieces.append(Piece(self._begun(text), source))
 
     def _choice(self, slot: str, before: str = "") -> None:
         value = self._draw(slot)
@@ -245,8 +255,11 @@ class _Writer:
 
     def _add(self, slot: str, value: int, text: str) -> None:
         own = self._follows(slot, value)
-        self.pieces.append(Piece(text, "user" if own else "boilerplate", Choice(slot, value)))
+        self.pieces.append(Piece(self._begun(text), "user" if own else "boilerplate", Choice(slot, value)))
         self._before[slot].append(value)
+
+    def _begun(self, text: str) -> str:
+        return text if self.pieces else text.lstrip()
 
     def _follows(self, slot: str, value: int) -> bool:
         """Whether this choice is there because of the person."""

@@ -39,14 +39,15 @@ class Recipe:
     """Everything that decides what comes out, on one kind of machine."""
 
     seed: int = 0
-    tokens: int = 28_000_000
+    tokens: int = 22_000_000
     tokens_per_step: int = 8_192
     documents_per_pool: int = 256
     vocabulary: int = 2_048
     hidden: int = 128
     layers: int = 4
-    heads: int = 4
-    key_value_heads: int = 2
+    heads: int = 6
+    key_value_heads: int = 3
+    head: int = 32
     feed_forward: int = 320
     context: int = 2_048
     matrix_rate: float = 0.02  # Muon's, for the matrices of the blocks
@@ -92,7 +93,7 @@ def _config(tokenizer: "PreTrainedTokenizerFast", recipe: Recipe) -> "Qwen3Confi
         num_hidden_layers=recipe.layers,
         num_attention_heads=recipe.heads,
         num_key_value_heads=recipe.key_value_heads,
-        head_dim=recipe.hidden // recipe.heads,
+        head_dim=recipe.head,
         max_position_embeddings=recipe.context,
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         tie_word_embeddings=True,
