@@ -40,13 +40,16 @@ demo: $(RUN)/retrieved.parquet
 demo-world: $(READY)
 	"$(BIN)/python" -m steerx_cli.demo world data/demo
 
-## demo-model: train the demo's language model again, or go on where that was stopped
+## demo-model: train the demo's language model, about an hour, or go on where that was stopped
 demo-model: $(READY)
 	"$(BIN)/python" -m steerx_cli.demo model data/demo --work runs/demo-model
 
 ## demo-gate: measure what the demo's model has learnt, and write the table into data/demo/README.md
 demo-gate: $(READY)
 	"$(BIN)/python" -m steerx_cli.demo gate data/demo
+
+data/demo/%.parquet:
+	@echo '$@ is not there: `make demo-world` writes it' >&2; exit 1
 
 $(RUN)/.settings/%:
 	@mkdir -p "$(@D)" && rm -f "$(@D)"/* && touch "$@"

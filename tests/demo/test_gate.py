@@ -99,9 +99,26 @@ def test_every_value_is_read_back_alone() -> None:
 
 def test_what_is_made_up_counts() -> None:
     shown = [[Anchor("truly", (Choice("intensifier", 1),)), Anchor("gem", (Choice("triumph", 1),))]]
-    text = "This person talks of: score; stresses with: truly, purple prose. This person cheers with: joy."
-    assert check_description(shown, text) == Described(shown=2, named=1, said=4, invented=3)
+    text = "This person talks of: score; stresses with: truly, purple prose, green. This person cheers with: joy."
+    assert check_description(shown, text) == Described(shown=2, named=1, said=5, invented=4)
     assert check_description(shown, "") == Described(2, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "further"),
+    [
+        ("", 0),
+        ("Nothing of the kind, and more.", 2),
+        ("This person praises with: stodgy; faults with: wonderful.", 2),
+        ("This person stresses with: truly, truly, truly.", 2),
+        ("This person hums tunes; reads books. This person stresses with: truly.", 2),
+        ("This person stresses with: truly truly untruly", 2),
+    ],
+)
+def test_what_is_no_name_under_its_heading_is_something_further(text: str, further: int) -> None:
+    choices, said = read_description(text)
+    assert said == further
+    assert choices <= {Choice("intensifier", 1)}
 
 
 def test_repetition_is_the_share_of_grams_seen_before() -> None:

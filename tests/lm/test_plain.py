@@ -75,6 +75,17 @@ def test_delta_is_the_difference_of_two_readings(number: int, frame: Frame, mode
     assert max(map(abs, expected)) > 0.01
 
 
+def test_a_history_is_asked_for_as_its_own_input(model: Any, tokenizer: Any) -> None:
+    """C is the task's prompt with x_i, which some tasks word otherwise than with a query's x."""
+    task = load_task("lamp-1")
+    history = History(Item("Which one?", {"abstract": "We measure cafés."}), "Cafés")
+    asked, as_query = (render(task, PLAIN, history.item, EmptyHistory(), own=own).text for own in (True, False))
+    assert asked != as_query
+    effects = score_tokens(model, tokenizer, task, PLAIN, history, (history,))
+    expected = log_probabilities(model, tokenizer(asked)["input_ids"], effects.tokens.ids)
+    assert torch.equal(effects.empty, expected)
+
+
 @pytest.mark.parametrize("frame", [PLAIN, CHAT])
 @pytest.mark.parametrize("text", TEXTS)
 def test_tokens_are_the_response_s_own(text: str, frame: Frame, tokenizer: Any) -> None:

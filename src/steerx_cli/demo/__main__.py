@@ -2,15 +2,14 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from steerx_cli import console
 from steerx_cli.core.errors import Interrupted, SteerxError
-from steerx_cli.demo.build import SEED, check_model, make_model
-from steerx_cli.demo.files import write_world
 
 
-def _arguments() -> Namespace:
+def _arguments(words: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(prog="python -m steerx_cli.demo", description=__doc__)
     steps = parser.add_subparsers(dest="step", required=True)
     world = steps.add_parser("world", help="write histories, queries and truth")
@@ -19,28 +18,36 @@ def _arguments() -> Namespace:
     for step in (world, model, gate):
         step.add_argument("folder", type=Path, help="the world's folder")
     model.add_argument("--work", type=Path, required=True, help="where checkpoints are kept on the way")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def _do(arguments: Namespace) -> Path:
     folder: Path = arguments.folder
     if arguments.step == "world":
+        from steerx_cli.demo.files import SEED, write_world
+
         write_world(folder, SEED)
         return folder
+    from steerx_cli.demo.build import check_model, make_model
+
     with console.progress(quiet=False) as bar:
         if arguments.step == "model":
+            console.say("training", "about an hour on two cores; checkpoints on the way", "dim")
             make_model(folder / "model", arguments.work, bar)
             return folder / "model"
         check_model(folder, bar)
         return folder / "README.md"
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Do one step; the exit codes are those of `steerx`."""
     try:
-        console.say("wrote", str(_do(_arguments())), "dim")
+        console.say("wrote", str(_do(_arguments(words))), "dim")
     except Interrupted as interrupt:
         console.say("Stopped:", str(interrupt), "bold yellow")
+        return 130
+    except KeyboardInterrupt:
+        console.say("Stopped:", "the same command starts over", "bold yellow")
         return 130
     except SteerxError as error:
         console.say("Error:", str(error), "bold red")

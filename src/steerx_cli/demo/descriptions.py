@@ -15,7 +15,8 @@ _SENTENCES = (
     (("praise", "praises with"), ("fault", "faults with")),
     (("hedge", "hedges with"), ("triumph", "cheers with"), ("failure", "mocks with")),
 )
-DESCRIBED = tuple(slot for sentence in _SENTENCES for slot, _ in sentence)
+SAID = {slot: says for sentence in _SENTENCES for slot, says in sentence}
+DESCRIBED = tuple(SAID)
 
 
 @dataclass(frozen=True)

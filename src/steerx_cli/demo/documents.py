@@ -25,7 +25,7 @@ MOST_HISTORIES = 5
 
 
 def item_of(review: Review) -> Item:
-    """What a review responds to, as the artifacts and the templates have it; a brief one needs less."""
+    """What a review responds to, as artifacts and templates have it; one without its introduction needs less."""
     title, description = review.film.title, review.film.description
     told = {"description": description} if "introduction" in review.parts else {}
     return Item(f"{title}: {description}", {"title": title, **told, "rating": str(review.rating)})
@@ -40,19 +40,23 @@ def block_of(reviews: Sequence[Review]) -> Histories:
 class Stage:
     """How many documents are easy.
 
-    A habit of one value is copied after a million tokens or two; one of several, or one that shows once in a review, is
-    hardly ever learnt from nothing, and soon where much of what stands there is that habit.
+    Habits are learnt one after the other, each all at once, and soonest where much of what stands there is that habit;
+    the nouns of the verdict came so late that they have drills of their own.
     """
 
     drills: float  # many histories of one or two parts of a review
     brief: float  # of the others: only what habits decide
-    simple: float  # people with one value in each slot
+    simple: float  # people with one value in each slot, but of what they write about
+    verdicts: float = 0.0  # drills of the verdict alone, half of them by simple people
 
     @classmethod
     def at(cls, done: float) -> "Stage":
         """Only easy ones at first, then fewer and fewer; `done` is the share of the training that is over."""
         return cls(
-            drills=0.7 * _left(done, 0.05, 0.3), brief=0.1 + 0.9 * _left(done, 0.1, 0.4), simple=_left(done, 0.05, 0.2)
+            drills=0.7 * _left(done, 0.05, 0.3),
+            brief=0.1 + 0.9 * _left(done, 0.1, 0.4),
+            simple=_left(done, 0.05, 0.2),
+            verdicts=0.4 * _left(done, 0.55, 0.7) if done >= 0.37 else 0.0,
         )
 
 
@@ -63,7 +67,7 @@ def _left(done: float, start: float, end: float) -> float:
 
 @dataclass(frozen=True)
 class Documents:
-    """Training documents by number: the same number is the same document."""
+    """Training documents by number: the same number at the same stage is the same document."""
 
     seed: int
     strangers: Strangers
@@ -78,6 +82,9 @@ class Documents:
 
     def _document(self, draw: Random, stage: Stage) -> Prompt:
         person = self.strangers.person(draw)
+        if stage.verdicts and draw.random() < stage.verdicts:
+            person = person.simplified(draw) if draw.random() < 0.5 else person
+            return self._reminded(draw, person, frozenset({"verdict"}), draw.randint(4, 10))
         if draw.random() < stage.simple:
             person = person.simplified(draw)
         if draw.random() < stage.drills:

@@ -17,6 +17,7 @@ from steerx_cli.demo.exact import exact_deltas
 from steerx_cli.demo.slots import SLOTS
 from steerx_cli.demo.world import HISTORIES_EACH, Author, Review, Span, authors
 
+SEED = 0  # of the world that ships
 OTHERS = 4  # histories that each exact Δ is computed with
 _FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 

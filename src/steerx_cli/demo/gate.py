@@ -5,7 +5,7 @@ at answers without history.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steerx_cli.core.progress import Progress
-from steerx_cli.demo.descriptions import DESCRIBED, Anchor, anchors_in, named
+from steerx_cli.demo.descriptions import SAID, Anchor, anchors_in, named
 from steerx_cli.demo.documents import block_of, item_of
 from steerx_cli.demo.exact import exact_deltas
 from steerx_cli.demo.files import others_of
@@ -65,6 +65,12 @@ class Scored:
             mask[tokens] = span.piece.source == "user"
         return mask
 
+    def of_user_first(self) -> Bools:
+        """Which tokens begin a choice that is there because of the person."""
+        mask = np.zeros(len(self.delta), dtype=bool)
+        mask[[token for _, source, _, token in self.firsts() if source == "user"]] = True
+        return mask
+
     def exact_by_token(self) -> Floats:
         """The exact Δ, on the first token of each choice."""
         deltas = np.zeros(len(self.delta))
@@ -83,6 +89,14 @@ class Scored:
         """The stretches whose Δ reaches τ."""
         found = np.flatnonzero(self.delta >= TAU)
         return anchors_in(self.review, [self.offsets[token] for token in found])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model wrote, and whether it came to an end."""
+
+    text: str
+    ended: bool
 
 
 @dataclass(frozen=True)
@@ -108,15 +122,15 @@ class Examiner:
     def describe(self, anchors: Sequence[Sequence[Anchor]]) -> str:
         """The description that the model makes of anchors."""
         texts = [[anchor.text for anchor in group] for group in anchors]
-        return self._answer(render_smoothing(self.smoothing, self.task, self.chat, texts))
+        return self._answer(render_smoothing(self.smoothing, self.task, self.chat, texts)).text
 
-    def answer(self, review: Review) -> str:
+    def answer(self, review: Review) -> Answer:
         """What the model writes where nothing is known of the person."""
         return self._answer(render(self.task, self.chat, item_of(review), NoBlock()))
 
-    def _answer(self, prompt: Prompt) -> str:
+    def _answer(self, prompt: Prompt) -> Answer:
         ids = decode(self.model, encode_prompt(self.tokenizer, prompt), end_tokens(self.model), LONGEST)
-        return str(self.tokenizer.decode(ids))
+        return Answer(str(self.tokenizer.decode(ids)), ended=len(ids) < LONGEST)
 
 
 # --- effects ----------------------------------------------------------------------------------------------------------
@@ -169,23 +183,31 @@ def area(values: Floats, truth: Bools) -> float:
 
 # --- descriptions and answers -----------------------------------------------------------------------------------------
 
-_CHOICES = [Choice(slot, value) for slot in DESCRIBED for value in range(len(SLOTS[slot].values))]
-_LONGEST_FIRST = sorted(_CHOICES, key=lambda choice: -len(named(choice)))
-_GRAMMAR = re.compile(
-    r"This person|opens with|closes with|ends on|talks of|stresses with|praises with|faults with|hedges with"
-    r"|cheers with|mocks with"
-)
+_HEADING = re.compile("|".join(rf"(?P<{slot}>{says}):" for slot, says in SAID.items()))
+_SAYS_SOMETHING = re.compile(r"[^,;.:!?]*\w[^,;.:!?]*")
 
 
 def read_description(text: str) -> tuple[set[Choice], int]:
-    """The choices that a description names, and how many further things it says."""
+    """The choices that a description names under their headings, and how many further things it says."""
     choices: set[Choice] = set()
-    text = _GRAMMAR.sub("·", text)
-    for choice in _LONGEST_FIRST:
-        text, count = re.subn(rf"(?<!\w){re.escape(named(choice))}(?!\w)", "·", text)
-        if count:
-            choices.add(choice)
-    return choices, len(re.findall(r"\w[^·]*", text))
+    headings = list(_HEADING.finditer(text))
+    ends = [*(heading.start() for heading in headings[1:]), len(text)][: len(headings)]
+    further = text[: headings[0].start() if headings else len(text)]
+    for heading, end in zip(headings, ends, strict=True):
+        named_here, rest = _names_in(str(heading.lastgroup), text[heading.end() : end])
+        choices |= set(named_here)
+        further += ";" + rest + ";again" * (len(named_here) - len(set(named_here)))
+    return choices, len(_SAYS_SOMETHING.findall(further.replace("This person", ";")))
+
+
+def _names_in(slot: str, text: str) -> tuple[list[Choice], str]:
+    """The values of a slot that a text names, as often as it does, and what else it says."""
+    found: list[Choice] = []
+    choices = [Choice(slot, value) for value in range(len(SLOTS[slot].values))]
+    for choice in sorted(choices, key=lambda choice: -len(named(choice))):
+        text, count = re.subn(rf"(?<!\w){re.escape(named(choice))}(?!\w)", "", text)
+        found += [choice] * count
+    return found, text
 
 
 @dataclass(frozen=True)
@@ -217,29 +239,34 @@ def repetition(text: str, length: int = 4) -> float:
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the gate's table."""
+    """One line of the gate's table; without an aim it is neither reached nor not."""
 
     name: str
     value: float
     beside: str
-    aim: str
-    reached: bool
+    aim: str = ""
+    reached: bool | None = None
 
 
 def examine(examiner: Examiner, people: Sequence[Author], progress: Progress) -> list[Figure]:
     """The gate's table."""
     progress.start("gate", 2 * len(people), "steps")
-    scored = []
+    scored, jointly, alone, answers = [], [], [], []
     for author in people:
-        scored.append(examiner.score(author))
+        texts = examiner.score(author)
+        scored += texts
         progress.advance(1)
-    described, answers = [], []
-    for author, texts in zip(people, scored, strict=True):
-        described += [_described(examiner, texts[at : at + GROUP]) for at in range(0, len(texts), GROUP)]
+        groups = [texts[at : at + GROUP] for at in range(0, len(texts), GROUP)]
+        jointly += [_described(examiner, group) for group in groups]
+        alone += [_described(examiner, group[:1]) for group in groups]
         answers += [examiner.answer(review) for review in author.next]
         progress.advance(1)
-    flat = [text for texts in scored for text in texts]
-    return [*_effect_figures(flat), *_description_figures(described), _answer_figure(answers)]
+    return [
+        *_effect_figures(scored),
+        *_description_figures(f"from {GROUP} texts", jointly),
+        *_description_figures("from one text", alone),
+        _answer_figure(answers),
+    ]
 
 
 def _described(examiner: Examiner, texts: Sequence[Scored]) -> Described:
@@ -253,33 +280,34 @@ def _effect_figures(scored: Sequence[Scored]) -> Iterator[Figure]:
         if slot not in WORDLESS and found.reaching:
             beside = f"{found.reaching} of {found.choices} choices can reach τ: {found.ceiling:.2f}"
             yield Figure(f"recall: {slot}", found.recall, beside, "≥ 0.5", found.recall >= 0.5)
-    value = precision(scored)
-    yield Figure("precision of anchors", value, f"{_anchors(scored)} tokens", "≥ 0.9", value >= 0.9)
-    truth = np.concatenate([text.of_user() for text in scored])
-    areas = [
-        area(np.concatenate([by(text) for text in scored]), truth)
-        for by in (lambda text: text.delta, lambda text: text.surprisal, Scored.exact_by_token)
-    ]
-    beside = f"plain surprisal {areas[1]:.3f}, exact Δ {areas[2]:.3f}"
-    yield Figure("area under the curve of Δ", areas[0], beside, "above surprisal", areas[0] > areas[1])
+    value, tokens = precision(scored), sum(int((text.delta >= TAU).sum()) for text in scored)
+    yield Figure("precision of anchor tokens", value, f"{tokens:,} tokens", "≥ 0.9", value >= 0.9)
+    yield _area_figure("area under the curve, all tokens", scored, Scored.of_user)
+    yield _area_figure("area under the curve, first tokens of choices", scored, Scored.of_user_first)
 
 
-def _anchors(scored: Sequence[Scored]) -> int:
-    return int(sum((text.delta >= TAU).sum() for text in scored))
+def _area_figure(name: str, scored: Sequence[Scored], truth: Callable[[Scored], Bools]) -> Figure:
+    def under(values: Callable[[Scored], Floats]) -> float:
+        return area(np.concatenate([values(text) for text in scored]), np.concatenate([truth(text) for text in scored]))
+
+    surprisal, exact = under(lambda text: text.surprisal), under(Scored.exact_by_token)
+    return Figure(name, under(lambda text: text.delta), f"plain surprisal {surprisal:.3f}, exact Δ {exact:.3f}")
 
 
-def _description_figures(described: Sequence[Described]) -> Iterator[Figure]:
-    def total(what: str) -> int:
-        return sum(getattr(one, what) for one in described)
+def _description_figures(how: str, described: Sequence[Described]) -> Iterator[Figure]:
+    shown, found, said, invented = (
+        sum(getattr(one, what) for one in described) for what in ("shown", "named", "said", "invented")
+    )
+    share = found / max(shown, 1)
+    yield Figure(f"habits named, {how}", share, f"of {shown} that anchors show", "≥ 0.7", share >= 0.7)
+    share = invented / said if said else 1.0
+    yield Figure(f"habits invented, {how}", share, f"of {said} named", "≤ 0.1", share <= 0.1)
 
-    share = total("named") / max(total("shown"), 1)
-    beside = f"{total('shown')} habits shown in {len(described)} sets of anchors"
-    yield Figure("habits named, of those shown", share, beside, "≥ 0.7", share >= 0.7)
-    share = total("invented") / max(total("said"), 1)
-    yield Figure("habits invented, of those named", share, f"{total('said')} named", "≤ 0.1", share <= 0.1)
 
-
-def _answer_figure(answers: Sequence[str]) -> Figure:
-    share = float(np.mean([repetition(answer) for answer in answers]))
-    beside = f"{len(answers)} answers of {np.mean([len(answer.split()) for answer in answers]):.0f} words"
+def _answer_figure(answers: Sequence[Answer]) -> Figure:
+    shares = [repetition(answer.text) for answer in answers]
+    length = np.mean([len(answer.text.split()) for answer in answers])
+    cut_off = sum(not answer.ended for answer in answers)
+    beside = f"at worst {max(shares):.3f}; {len(answers)} answers of {length:.0f} words, {cut_off} cut off"
+    share = float(np.mean(shares))
     return Figure("repeated 4-grams without history", share, beside, "< 0.1", share < 0.1)

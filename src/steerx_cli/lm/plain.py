@@ -41,7 +41,7 @@ def response_tokens(tokenizer: "Tokenizer", prompt: Prompt) -> Tokens:
 
 @torch.no_grad()
 def log_probabilities(model: "Model", before: Sequence[int], ids: Sequence[int]) -> torch.Tensor:
-    """log p of each of `ids` given `before` and the ids ahead of it, in float64."""
+    """log p of each of `ids` given `before` and the ids ahead of it, from the model's logits in float64."""
     row = torch.tensor([[*before, *ids]], device=model.device)
     logits = model(input_ids=row, use_cache=False).logits[0].double()
     predicted = logits[len(before) - 1 : -1].log_softmax(-1)

@@ -1,13 +1,14 @@
 """Train a small language model from scratch, of Qwen3's architecture, on prompts and what people answer to them.
 
-Learnt is what people wrote: each document's response and the responses of the histories in it. The budget is in tokens,
-so that the speed of a machine decides nothing.
+Learnt is what answers a prompt: each document's response and the responses of the histories in it. The budget is in
+tokens, so that the speed of a machine decides nothing.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,6 +19,7 @@ import torch
 
 from steerx_cli.core.errors import Interrupted, SteerxError
 from steerx_cli.core.progress import Progress
+from steerx_cli.core.provenance import fingerprint
 from steerx_cli.lm.frames import Frame
 from steerx_cli.lm.prompt import Prompt
 
@@ -36,7 +38,7 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what comes out, on one kind of machine."""
+    """Everything but the documents that decides what comes out, on one kind of machine."""
 
     seed: int = 0
     tokens: int = 22_000_000
@@ -175,24 +177,24 @@ class Place:
     pool: int = 0
     pool_began: int = 0  # tokens
     batch: int = 0  # in its pool
-    seconds: float = 0.0
+    seconds: float = 0.0  # in steps
 
 
 class Trainer:
-    """A model in training; the same recipe and documents give the same model, stopped and gone on with or not."""
+    """A model in training; on a CPU, the same recipe and documents give the same model, stopped on the way or not."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerFast", pools: Pools, recipe: Recipe) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerFast", pools: Pools, recipe: Recipe, device: str = "cpu") -> None:
         """The model as it is before the first step."""
         from transformers import Qwen3ForCausalLM
 
         torch.manual_seed(recipe.seed)
         self.tokenizer, self.pools, self.recipe = tokenizer, pools, recipe
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = torch.device(device)
         self.model = Qwen3ForCausalLM(_config(tokenizer, recipe))
         self.model.to(self.device)  # type: ignore[arg-type]
         named = list(self.model.named_parameters())
         matrices = [weight for name, weight in named if weight.ndim == 2 and "embed" not in name]
-        vectors = [weight for name, weight in named if weight.ndim == 1 or "embed" in name]
+        vectors = [weight for name, weight in named if weight.ndim != 2 or "embed" in name]
         self._optimizers: list[tuple[torch.optim.Optimizer, float]] = [
             (torch.optim.Muon(matrices, weight_decay=0.01), recipe.matrix_rate),
             (torch.optim.AdamW(vectors, betas=(0.9, 0.98), weight_decay=0.0), recipe.vector_rate),
@@ -208,7 +210,8 @@ class Trainer:
     def run(self, work: Path, progress: Progress) -> None:
         """Train to the end, from where `work` has it, with checkpoints there."""
         self.resume(work)
-        progress.start("training", self.recipe.tokens, "tokens", done=self.place.tokens)
+        kept = self.place.tokens
+        progress.start("training", self.recipe.tokens, "tokens", done=kept)
         try:
             for batch in self.batches():
                 before = self.place.tokens
@@ -216,10 +219,10 @@ class Trainer:
                 progress.advance(self.place.tokens - before)
                 if self.place.tokens // _KEEP_EVERY > before // _KEEP_EVERY:
                     self.keep(work)
-        except KeyboardInterrupt as interrupt:
+                    kept = self.place.tokens
             self.keep(work)
-            raise Interrupted(f"stopped at {self.place.tokens:,} tokens; the same command goes on there") from interrupt
-        self.keep(work)
+        except KeyboardInterrupt as interrupt:  # perhaps in the middle of a step, which is not to be kept
+            raise Interrupted(f"the same command goes on at {kept:,} tokens") from interrupt
 
     def batches(self) -> Iterator[list[Example]]:
         """What is left to learn, as long as the budget lasts."""
@@ -236,12 +239,15 @@ class Trainer:
     def step(self, batch: Sequence[Example]) -> float:
         """Learn from one batch; the loss before it."""
         began = monotonic()
+        # Above nothing at the very first step, so that it counts.
         pace = min(1.0, (self.done + 1e-4) / self.recipe.warm_up, (1 - self.done) / self.recipe.cool_down)
         for optimizer, rate in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate * pace
             optimizer.zero_grad()
         loss = self.loss(batch)
+        if not loss.isfinite():
+            raise SteerxError(f"the loss is no number after {self.place.tokens:,} tokens: lower the recipe's rates")
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer, _ in self._optimizers:
@@ -269,6 +275,7 @@ class Trainer:
         torch.save(
             {
                 "recipe": asdict(self.recipe),
+                "documents": self._documents(),
                 "place": asdict(self.place),
                 "losses": self.losses,
                 "model": self.model.state_dict(),
@@ -283,27 +290,36 @@ class Trainer:
         path = work / _CHECKPOINT
         if not path.exists():
             return
-        kept = torch.load(path, weights_only=True, map_location=self.device)
-        if kept["recipe"] != asdict(self.recipe):
-            raise SteerxError(f"{path} is of another recipe: remove it, or name another folder")
+        try:
+            kept = torch.load(path, weights_only=True, map_location=self.device)
+        except (RuntimeError, EOFError, OSError, UnpicklingError) as error:
+            raise SteerxError(f"{path} is damaged: remove it to begin anew") from error
+        if (kept["recipe"], kept["documents"]) != (asdict(self.recipe), self._documents()):
+            raise SteerxError(f"{path} is of another recipe or other documents: remove it to begin anew")
         self.model.load_state_dict(kept["model"])
         for (optimizer, _), state in zip(self._optimizers, kept["optimizers"], strict=True):
             optimizer.load_state_dict(state)
         self.place, self.losses = Place(**kept["place"]), kept["losses"]
 
+    def _documents(self) -> str:
+        """What is learnt from, by its beginning and its tokens."""
+        prompts = self.pools(0, 0.0)
+        return fingerprint([prompt.text for prompt in prompts] + [self.tokenizer.backend_tokenizer.to_str()])
+
     def save(self, folder: Path) -> None:
         """Write the model as transformers loads it, with a record of its training."""
         from transformers import GenerationConfig
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         ends = [_id(self.tokenizer, token) for token in (TURN, END)]
         settings: dict[str, Any] = {"do_sample": False, "eos_token_id": ends, "pad_token_id": ends[1]}
         self.model.generation_config = GenerationConfig.from_dict(settings)
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         _set_tokenizer_class(folder / "tokenizer_config.json")
-        _write_json(folder / "training.json", self.record())
-        for file in folder.iterdir():
-            file.chmod(0o644)  # safetensors makes files that only their owner can read
+        (folder / "model.safetensors").chmod(0o644)  # safetensors makes files that only their owner can read
+        _write_json(folder / _RECORD, self.record())  # last: where it stands, the model is whole
 
     def record(self) -> dict[str, Any]:
         """What the training was: recipe, cost, and the loss along the way."""
@@ -312,7 +328,7 @@ class Trainer:
         return {
             "recipe": asdict(self.recipe),
             "parameters": sum(weight.numel() for weight in self.model.parameters()),
-            "documents": self.place.pool * self.recipe.documents_per_pool,
+            "documents": self.place.pool * self.recipe.documents_per_pool,  # of the last pool perhaps not all
             "steps": self.place.steps,
             "tokens": self.place.tokens,
             "seconds": round(self.place.seconds),
@@ -322,7 +338,18 @@ class Trainer:
         }
 
 
-_CHECKPOINT = "training.pt"
+_CHECKPOINT, _RECORD = "training.pt", "training.json"
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What a saved model's training was."""
+    try:
+        record: dict[str, Any] = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SteerxError(
+            f"{folder} holds no model whose training was finished: `make demo-model` trains it"
+        ) from error
+    return record
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
