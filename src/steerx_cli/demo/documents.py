@@ -40,23 +40,20 @@ def block_of(reviews: Sequence[Review]) -> Histories:
 class Stage:
     """How many documents are easy.
 
-    Habits are learnt one after the other, each all at once, and soonest where much of what stands there is that habit;
-    the nouns of the verdict came so late that they have drills of their own.
+    Habits are learnt one after the other, each all at once, and soonest where much of what stands there is that habit.
     """
 
     drills: float  # many histories of one or two parts of a review
     brief: float  # of the others: only what habits decide
     simple: float  # people with one value in each slot, but of what they write about
-    verdicts: float = 0.0  # drills of the verdict alone, half of them by simple people
 
     @classmethod
     def at(cls, done: float) -> "Stage":
         """Only easy ones at first, then fewer and fewer; `done` is the share of the training that is over."""
         return cls(
-            drills=0.7 * _left(done, 0.05, 0.3),
+            drills=0.7 * _left(done, 0.1, 0.35),
             brief=0.1 + 0.9 * _left(done, 0.1, 0.4),
-            simple=_left(done, 0.05, 0.2),
-            verdicts=0.4 * _left(done, 0.55, 0.7) if done >= 0.37 else 0.0,
+            simple=_left(done, 0.1, 0.25),
         )
 
 
@@ -82,9 +79,6 @@ class Documents:
 
     def _document(self, draw: Random, stage: Stage) -> Prompt:
         person = self.strangers.person(draw)
-        if stage.verdicts and draw.random() < stage.verdicts:
-            person = person.simplified(draw) if draw.random() < 0.5 else person
-            return self._reminded(draw, person, frozenset({"verdict"}), draw.randint(4, 10))
         if draw.random() < stage.simple:
             person = person.simplified(draw)
         if draw.random() < stage.drills:

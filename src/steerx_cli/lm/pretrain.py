@@ -41,7 +41,7 @@ class Recipe:
     """Everything but the documents that decides what comes out, on one kind of machine."""
 
     seed: int = 0
-    tokens: int = 22_000_000
+    tokens: int = 16_000_000
     tokens_per_step: int = 8_192
     documents_per_pool: int = 256
     vocabulary: int = 2_048
@@ -99,6 +99,9 @@ def _config(tokenizer: "PreTrainedTokenizerFast", recipe: Recipe) -> "Qwen3Confi
         max_position_embeddings=recipe.context,
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         tie_word_embeddings=True,
+        # Wide enough that words of one kind stay apart while they are still equally likely everywhere: with the usual
+        # 0.02 those that were not soon copied became one, and then never were.
+        initializer_range=recipe.hidden**-0.5,
         bos_token_id=None,
         eos_token_id=_id(tokenizer, TURN),
         pad_token_id=_id(tokenizer, END),
