@@ -228,3 +228,11 @@ def test_easy_documents_come_first_and_some_brief_ones_stay() -> None:
     assert [stage.drills for stage in stages] == pytest.approx([0.7, 0.7, 0.42, 0.28, 0, 0, 0])
     assert [stage.brief for stage in stages] == pytest.approx([1, 1, 0.7, 0.55, 0.25, 0.1, 0.1])
     assert [stage.simple for stage in stages] == pytest.approx([1, 1, 1 / 3, 0, 0, 0, 0])
+
+
+def test_descriptions_are_half_of_the_documents_at_the_end() -> None:
+    shares = [
+        [kind(prompt) for prompt in DOCUMENTS.pool(10, 200, Stage.at(done))].count("smoothed") / 200
+        for done in (0.5, 0.68, 0.7, 1)
+    ]
+    assert shares == pytest.approx([0.18, 0.18, 0.52, 0.52], abs=0.08)

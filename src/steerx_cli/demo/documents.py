@@ -36,9 +36,14 @@ def block_of(reviews: Sequence[Review]) -> Histories:
     return Histories(tuple(History(item_of(review), review.text) for review in reviews))
 
 
+# Up to where of a number between 0 and 1 a document is a review after others, after nothing, and after a description;
+# above, it is a description. Descriptions are learnt last, and have more than half of the time then.
+_KINDS, _KINDS_LATE = (0.6, 0.68, 0.82), (0.3, 0.4, 0.48)
+
+
 @dataclass(frozen=True)
 class Stage:
-    """How many documents are easy.
+    """How many documents are easy, and how many are of which kind.
 
     Habits are learnt one after the other, each all at once, and soonest where much of what stands there is that habit.
     """
@@ -46,6 +51,7 @@ class Stage:
     drills: float  # many histories of one or two parts of a review
     brief: float  # of the others: only what habits decide
     simple: float  # people with one value in each slot, but of what they write about
+    kinds: tuple[float, float, float] = _KINDS
 
     @classmethod
     def at(cls, done: float) -> "Stage":
@@ -54,6 +60,7 @@ class Stage:
             drills=0.7 * _left(done, 0.1, 0.35),
             brief=0.1 + 0.9 * _left(done, 0.1, 0.4),
             simple=_left(done, 0.1, 0.25),
+            kinds=_KINDS if done < 0.69 else _KINDS_LATE,
         )
 
 
@@ -85,11 +92,12 @@ class Documents:
             parts = frozenset(draw.sample(HABITUAL, draw.choice((1, 1, 2))))
             return self._reminded(draw, person, parts, draw.randint(4, 10))
         parts, kind = frozenset(HABITUAL) if draw.random() < stage.brief else WHOLE, draw.random()
-        if kind < 0.6:
+        reminded, alone, described = stage.kinds
+        if kind < reminded:
             return self._reminded(draw, person, parts, draw.randint(1, MOST_HISTORIES))
-        if kind < 0.68:
+        if kind < alone:
             return self._alone(draw, person, parts)
-        if kind < 0.82:
+        if kind < described:
             return self._described(draw, person, parts)
         return self._smoothed(draw, person, parts)
 
