@@ -139,4 +139,4 @@ class Documents:
 
 def corpus(documents: Documents, count: int) -> Iterator[str]:
     """Texts to make a tokenizer from."""
-    yield from (prompt.text for prompt in documents.pool(-1, count, Stage.at(1)))
+    yield from (prompt.text for prompt in documents.pool(-1, count, Stage(drills=0, brief=0.1, simple=0)))
