@@ -40,7 +40,7 @@ demo: $(RUN)/retrieved.parquet
 demo-world: $(READY)
 	"$(BIN)/python" -m steerx_cli.demo world data/demo
 
-## demo-model: train the demo's language model, about an hour, or go on where that was stopped
+## demo-model: train the demo's language model, three quarters of an hour, or go on where that was stopped
 demo-model: $(READY)
 	"$(BIN)/python" -m steerx_cli.demo model data/demo --work runs/demo-model
 

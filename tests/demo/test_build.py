@@ -17,6 +17,7 @@ from steerx_cli.demo.descriptions import drawn_anchors
 from steerx_cli.demo.documents import Documents, block_of, corpus, item_of
 from steerx_cli.demo.files import SEED, write_world
 from steerx_cli.demo.gate import Examiner, Figure, examine, recall_of
+from steerx_cli.demo.slots import SLOTS
 from steerx_cli.demo.world import Author, Strangers, authors
 from steerx_cli.lm.frames import PLAIN, Frame, make_frame
 from steerx_cli.lm.models import ModelRequest, identify, load_causal_lm
@@ -49,10 +50,19 @@ def test_the_world_is_made_again_byte_for_byte(tmp_path: Path) -> None:
     assert {name: (DEMO / name).read_bytes() for name in made} == made
 
 
+def test_the_readme_counts_the_people_of_few_words(people: list[Author]) -> None:
+    few = sum(author.person.habits["length"] == (1,) for author in people)
+    expected = round(len(people) / len(SLOTS["length"].habits))
+    said = " ".join((DEMO / "README.md").read_text().split())
+    assert f"{few} of the {len(people)} write one sentence of judgement most of the time, where {expected} were" in said
+
+
 def test_the_model_is_the_recipe_s() -> None:
     training = json.loads((MODEL / "training.json").read_text())
     assert training["recipe"] == asdict(Recipe())
     assert training["tokens"] >= Recipe().tokens
+    config = json.loads((MODEL / "config.json").read_text())
+    assert config["initializer_range"] == Recipe().hidden ** -0.5
 
 
 def test_the_tokenizer_is_made_from_what_the_model_learns_from(people: list[Author]) -> None:
@@ -135,6 +145,7 @@ def test_the_gate_has_a_line_for_every_aim(examiner: Examiner, people: list[Auth
     words = ("opener", "aspect", "intensifier", "praise", "fault", "hedge", "triumph", "failure", "closer")
     recalls = [figure.name for figure in figures if figure.name.startswith("recall")]
     assert set(recalls) <= {f"recall: {word}" for word in words}
+    assert {"recall: opener", "recall: aspect", "recall: hedge", "recall: closer"} <= set(recalls)
     assert [figure.name for figure in figures][len(recalls) :] == [
         "precision of anchor tokens",
         "area under the curve, all tokens",

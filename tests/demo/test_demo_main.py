@@ -24,7 +24,7 @@ def test_each_step_says_what_it_wrote(
     assert said.out == ""
     assert said.err.splitlines() == [
         f"wrote {tmp_path}",
-        "training about an hour on two cores; checkpoints on the way",
+        "training three quarters of an hour on two cores from the start; checkpoints on the way",
         f"wrote {tmp_path}/model",
         f"wrote {tmp_path}/README.md",
     ]
@@ -35,7 +35,7 @@ def test_each_step_says_what_it_wrote(
     [
         (SteerxError("no: do"), 2, "Error: no: do\n"),
         (Interrupted("it goes on"), 130, "Stopped: it goes on\n"),
-        (KeyboardInterrupt(), 130, "Stopped: the same command starts over\n"),
+        (KeyboardInterrupt(), 130, "Stopped: run the same command again\n"),
     ],
 )
 def test_what_ends_early_is_told_in_one_sentence(

@@ -32,7 +32,9 @@ def _do(arguments: Namespace) -> Path:
 
     with console.progress(quiet=False) as bar:
         if arguments.step == "model":
-            console.say("training", "about an hour on two cores; checkpoints on the way", "dim")
+            console.say(
+                "training", "three quarters of an hour on two cores from the start; checkpoints on the way", "dim"
+            )
             make_model(folder / "model", arguments.work, bar)
             return folder / "model"
         check_model(folder, bar)
@@ -47,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
         console.say("Stopped:", str(interrupt), "bold yellow")
         return 130
     except KeyboardInterrupt:
-        console.say("Stopped:", "the same command starts over", "bold yellow")
+        console.say("Stopped:", "run the same command again", "bold yellow")
         return 130
     except SteerxError as error:
         console.say("Error:", str(error), "bold red")

@@ -21,7 +21,7 @@ from steerx_cli.core.errors import Interrupted, SteerxError
 from steerx_cli.core.progress import Progress
 from steerx_cli.core.provenance import fingerprint
 from steerx_cli.lm.frames import Frame
-from steerx_cli.lm.prompt import Prompt
+from steerx_cli.lm.prompt import Prompt, Span, tokens_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3Config
@@ -38,7 +38,7 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything but the documents that decides what comes out, on one kind of machine."""
+    """What is chosen of a training, beside its documents."""
 
     seed: int = 0
     tokens: int = 16_000_000
@@ -99,8 +99,8 @@ def _config(tokenizer: "PreTrainedTokenizerFast", recipe: Recipe) -> "Qwen3Confi
         max_position_embeddings=recipe.context,
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         tie_word_embeddings=True,
-        # Wide enough that words of one kind stay apart while they are still equally likely everywhere: with the usual
-        # 0.02 those that were not soon copied became one, and then never were.
+        # Of all matrices; for the embedding, wide enough that words of one kind stay apart while they are still equally
+        # likely everywhere: with the usual 0.02 those that were not soon copied became one, and then never were.
         initializer_range=recipe.hidden**-0.5,
         bos_token_id=None,
         eos_token_id=_id(tokenizer, TURN),
@@ -130,18 +130,18 @@ def encode(tokenizer: "Tokenizer", prompts: Sequence[Prompt]) -> list[Example]:
     texts = [prompt.text + (END if prompt.add_special_tokens else TURN) for prompt in prompts]
     encoded = tokenizer(texts, return_offsets_mapping=True, add_special_tokens=False)
     return [
-        Example(np.array(ids), _learnt(prompt, np.array(offsets)))
-        for prompt, ids, offsets in zip(prompts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
+        Example(np.array(ids), _learnt(prompt, text, offsets))
+        for prompt, text, ids, offsets in zip(
+            prompts, texts, encoded["input_ids"], encoded["offset_mapping"], strict=True
+        )
     ]
 
 
-def _learnt(prompt: Prompt, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """A token is learnt with its last character, which is never the space that BPE tokens swallow."""
-    characters = np.zeros(offsets[-1, 1], dtype=bool)
-    for start, end in prompt.responses:
-        characters[start:end] = True
-    characters[prompt.response.start :] = True
-    return np.asarray(characters[offsets[:, 1] - 1])
+def _learnt(prompt: Prompt, text: str, offsets: Sequence[tuple[int, int]]) -> npt.NDArray[np.bool_]:
+    learnt = np.zeros(len(offsets), dtype=bool)
+    for span in (*prompt.responses, Span(prompt.response.start, len(text))):
+        learnt[tokens_in(span, text, offsets)] = True
+    return learnt
 
 
 def cut(examples: Iterable[Example], tokens: int) -> list[list[Example]]:
@@ -176,7 +176,6 @@ class Place:
     """How far a training is."""
 
     tokens: int = 0
-    steps: int = 0
     pool: int = 0
     pool_began: int = 0  # tokens
     batch: int = 0  # in its pool
@@ -257,7 +256,6 @@ class Trainer:
             optimizer.step()
         self.losses.append(loss.item())
         self.place.tokens += sum(len(example.ids) for example in batch)
-        self.place.steps += 1
         self.place.seconds += monotonic() - began
         return self.losses[-1]
 
@@ -305,9 +303,9 @@ class Trainer:
         self.place, self.losses = Place(**kept["place"]), kept["losses"]
 
     def _documents(self) -> str:
-        """What is learnt from, by its beginning and its tokens."""
-        prompts = self.pools(0, 0.0)
-        return fingerprint([prompt.text for prompt in prompts] + [self.tokenizer.backend_tokenizer.to_str()])
+        """What is learnt from, by a sample from every stage of the training, and its tokens."""
+        texts = [prompt.text for done in (0.0, 0.25, 0.5, 0.75, 1.0) for prompt in self.pools(0, done)]
+        return fingerprint([*texts, self.tokenizer.backend_tokenizer.to_str()])
 
     def save(self, folder: Path) -> None:
         """Write the model as transformers loads it, with a record of its training."""
@@ -332,7 +330,7 @@ class Trainer:
             "recipe": asdict(self.recipe),
             "parameters": sum(weight.numel() for weight in self.model.parameters()),
             "documents": self.place.pool * self.recipe.documents_per_pool,  # of the last pool perhaps not all
-            "steps": self.place.steps,
+            "steps": len(self.losses),
             "tokens": self.place.tokens,
             "seconds": round(self.place.seconds),
             "device": self.device.type,
