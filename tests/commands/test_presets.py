@@ -188,7 +188,7 @@ INTEGER = "Input should be a valid integer"
         ("overwrite = 'maybe'", "--overwrite is true or false"),
         ("shard = '3/2'", "3/2 is not I/N with I from 1 to N, such as 1/4"),
         ("shard = 5", "5 is not I/N with I from 1 to N, such as 1/4"),
-        ("retriever = 'bm42'", "'bm42' is not one of 'recency', 'random', 'all', 'dense'"),
+        ("retriever = 'bm42'", "'bm42' is not one of 'recency', 'random', 'all', 'bm25', 'dense'"),
     ],
 )
 def test_a_value_that_could_not_be_typed_is_refused(steerx: Steerx, setting: str, said: str) -> None:

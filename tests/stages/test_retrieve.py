@@ -1,7 +1,12 @@
 """Which histories stand beside a query, against the obvious computation over plain lists."""
 
+import hashlib
+import json
+import math
+import re
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
 from itertools import permutations
@@ -23,15 +28,21 @@ from steerx_cli.core.artifacts import conform, read_footer
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.order import user_order
 from steerx_cli.core.outputs import Output, write_whole
-from steerx_cli.core.provenance import Record
+from steerx_cli.core.progress import Silent
+from steerx_cli.core.provenance import Record, Shard
 from steerx_cli.core.schemas import HISTORIES, QUERIES, RETRIEVED, Artifact
 from steerx_cli.lm.encode import Encoded, Encoder
 from steerx_cli.lm.models import ModelRequest, identify
-from steerx_cli.stages.retrieve import Dense, Settings
+from steerx_cli.lm.templates import put
+from steerx_cli.stages.retrieve import Dense, Settings, Texts
+from steerx_cli.tools.merge import run as merge
+from support import Steerx
 
 Row = dict[str, Any]
-RETRIEVERS = ["recency", "random", "all", "dense"]
-TEXTS, UNTIMED = ("{input}", "{input} {response}"), "users ranked by their own order, for want of times"
+RETRIEVERS = ["recency", "random", "all", "bm25", "dense"]
+TEXTS, UNTIMED = Texts(), "users ranked by their own order, for want of times"
+WORDLESS = "{} without a word to compare"
+UNSHARED = "queries that share no word with any history"
 NONE, FEWER = "queries without any history", "queries with fewer histories than top-k"
 
 
@@ -51,29 +62,44 @@ def numbers(text: str) -> list[int]:
     return [sum(map(ord, text)) % 3 - 1, len(text) % 3, text.count("a")]
 
 
+def frame(rows: list[Row], artifact: Artifact) -> pl.DataFrame:
+    return cast(pl.DataFrame, pl.from_arrow(pa.Table.from_pylist(rows, schema=artifact.columns)))
+
+
 def retrieved(
-    name: str, queries: list[Row], histories: list[Row], k: int | None, seed: int = 0, texts: tuple[str, str] = TEXTS
+    name: str, queries: list[Row], histories: list[Row], k: int | None, seed: int = 0, texts: Texts = TEXTS
 ) -> tuple[list[Row], Row, list[str]]:
     """What the stage makes of one chunk, once it fits the schema; what it counted; what was encoded."""
 
-    def frame(rows: list[Row], artifact: Artifact) -> pl.DataFrame:
-        return cast(pl.DataFrame, pl.from_arrow(pa.Table.from_pylist(rows, schema=artifact.columns)))
-
-    def encode(texts: list[str], _: int) -> Encoded:
+    def encode(texts: Sequence[str]) -> Encoded:
         heard.extend(texts)
         return Encoded(np.array([numbers(text) for text in texts], np.float32).reshape(-1, 3), 0, 0)
 
     heard: list[str] = []
-    dense = Dense(ModelRequest("none"), *texts, 64)
     rankings: dict[str, stage.Ranking] = {
         "recency": stage.by_recency,
         "random": partial(stage.at_random, seed=seed),
         "all": stage.in_own_order,
-        "dense": partial(stage.by_similarity, encoder=Mock(encode=encode), dense=dense),
+        "bm25": partial(stage.by_words, texts=texts),
+        "dense": partial(stage.by_similarity, texts=texts, encode=encode),
     }
     tables = {"queries": frame(queries, QUERIES), "histories": frame(histories, HISTORIES)}
     rows, counts = stage.retrieve(tables, rankings[name], k)
     return conform(rows.to_arrow(), RETRIEVED).to_pylist(), dict(counts), heard
+
+
+def bm25(asked: str, own: list[str]) -> list[float]:
+    """BM25 by its formula, word by word, for every text of one user."""
+    texts = [re.findall(r"\w+", text.lower()) for text in own]
+    mean = sum(map(len, texts)) / len(texts)
+
+    def score(words: list[str], word: str) -> float:
+        having = sum(word in other for other in texts)
+        idf = math.log(1 + (len(texts) - having + 0.5) / (having + 0.5))
+        times = words.count(word)
+        return idf * times / (times + 1.5 * (1 - 0.75 + 0.75 * len(words) / mean)) if times else 0.0
+
+    return [sum(score(words, word) for word in re.findall(r"\w+", asked.lower())) for words in texts]
 
 
 def obvious(name: str, queries: list[Row], histories: list[Row], k: int | None) -> list[Row]:
@@ -81,13 +107,16 @@ def obvious(name: str, queries: list[Row], histories: list[Row], k: int | None) 
     found = []
     for asked in queries:
         own = [dict(row, score=None) for row in histories if row["user_id"] == asked["user_id"]]
-        if name == "dense":
-            for row in own:
-                row["score"] = np.dot(numbers(asked["input"]), numbers(f"{row['input']} {row['response']}"))
+        texts = [f"{row['input']} {row['response']}" for row in own]
+        if name in ("bm25", "dense") and own:
+            dots = [np.dot(numbers(asked["input"]), numbers(text)) for text in texts]
+            for row, score in zip(own, bm25(asked["input"], texts) if name == "bm25" else dots, strict=True):
+                row["score"] = float(np.float32(score))
             own = sorted(own, key=lambda row: (-row["score"], row["item_id"]))
-        if name == "recency":
-            timed = all(row["time"] for row in own)
-            own = sorted(own, key=lambda row: row["time"] if timed else 0)[::-1]
+        if name == "recency" and all(row["time"] for row in own):
+            own = sorted(own, key=lambda row: (-row["time"].timestamp(), row["item_id"]))
+        elif name == "recency":
+            own = own[::-1]
         found += [{**row, "query_id": asked["query_id"], "rank": rank} for rank, row in enumerate(own[:k], 1)]
     return found
 
@@ -95,7 +124,7 @@ def obvious(name: str, queries: list[Row], histories: list[Row], k: int | None) 
 @st.composite
 def worlds(draw: st.DrawFn) -> tuple[list[Row], list[Row]]:
     """Some users' queries and histories, either of which a user may lack, some of them without a time."""
-    queries, histories, texts, days = [], [], st.text("ab ", max_size=3), st.integers(1, 3)
+    queries, histories, texts, days = [], [], st.text("aAb. ", max_size=6), st.integers(1, 3)
     for user in draw(st.lists(st.sampled_from("uvwxyz"), unique=True)):
         timed = draw(st.sampled_from([days, days, st.none() | days]))
         queries += [query(user, f"{user}{n}", draw(texts)) for n in range(draw(st.integers(0, 3)))]
@@ -110,7 +139,7 @@ def test_every_retriever_ranks_as_loops_over_lists_do(world: tuple[list[Row], li
     queries, histories = world
     sizes = [sum(row["user_id"] == asked["user_id"] for row in histories) for asked in queries]
     untimed = {row["user_id"] for row in histories if not row["time"]} & {asked["user_id"] for asked in queries}
-    for name, most in (("recency", k), ("random", k), ("all", None), ("dense", k)):
+    for name, most in (("recency", k), ("random", k), ("all", None), ("bm25", k), ("dense", k)):
         rows, counts, _ = retrieved(name, queries, histories, most)
         assert (counts[NONE], counts[FEWER]) == (sizes.count(0), sum(0 < size < (most or 0) for size in sizes))
         assert counts.get(UNTIMED) == (len(untimed) if name == "recency" else None)
@@ -142,7 +171,7 @@ def test_random_is_fair_and_another_for_each_query_and_seed() -> None:
 
 
 def test_dense_texts_are_made_from_fields_input_and_response_and_blank_ones_counted() -> None:
-    texts = "{title}|{input}|{response}|{none}", "{input}{response}{title}"
+    texts = Texts("{title}|{input}|{response}|{none}", "{input}{response}{title}{fields}")
     queries = [query("u", "1", "ask {title}", title="T\\1", input="a field"), query("u", "2", "", other="o")]
     histories = [history("u", "i", "in", response=" {input} re", title="A"), history("u", "j", "\x00", response="")]
     histories += [history("u", item, text, response="") for item, text in (("k", "\u3000"), ("l", ""), ("m", ""))]
@@ -150,6 +179,65 @@ def test_dense_texts_are_made_from_fields_input_and_response_and_blank_ones_coun
     assert heard == ["T\\1|ask {title}||", "|||", "in {input} reA", "\x00", "\u3000", "", ""]
     blank = "{} that came out blank for the encoder"
     assert (counts[blank.format("queries")], counts[blank.format("histories")]) == (0, 3)
+
+
+@pytest.mark.parametrize("name", ["recency", "bm25", "dense"])
+def test_what_is_equal_goes_by_item_id(name: str) -> None:
+    items = ["b", "é", "a", "🙂", "B", "", "aa"]
+    rows, _, _ = retrieved(name, [query("u", "q", "Word")], [history("u", item, "a word", day=1) for item in items], 9)
+    assert [row["item_id"] for row in rows] == sorted(items)
+    assert len({row["score"] for row in rows}) == 1
+
+
+@pytest.mark.parametrize("name", RETRIEVERS)
+@pytest.mark.parametrize("text", ["", "word", "?!"])
+def test_a_single_history_is_always_kept(name: str, text: str) -> None:
+    world = [query("u", "q", "Word!"), query("v", "q", "")], [history(user, "i", text, response="") for user in "uv"]
+    rows, counts, _ = retrieved(name, *world, 2)
+    assert [(row["user_id"], row["rank"], row["item_id"]) for row in rows] == [("u", 1, "i"), ("v", 1, "i")]
+    assert (counts[NONE], counts[FEWER]) == (0, 2)
+    if name == "bm25":
+        assert [row["score"] > 0 for row in rows] == [text == "word", False]
+
+
+def test_texts_without_a_word_score_nothing_in_bm25_and_are_counted() -> None:
+    queries = [query("u", name, text) for name, text in (("1", ""), ("2", " ?! "), ("3", "other"), ("4", "Étude"))]
+    queries += [query("v", "1", "étude"), query("w", "1", "étude"), query("x", "1", "")]
+    histories = [history("u", item, text, response="") for item, text in (("b", ""), ("a", "…"), ("c", "une ÉTUDE"))]
+    histories += [history("v", "a", "-", response=""), history("y", "a", "", response="")]
+    rows, counts, _ = retrieved("bm25", queries, histories, 3)
+    told = [(row["query_id"], row["item_id"], row["score"] > 0) for row in rows if row["user_id"] == "u"]
+    assert told[:9] == [(asked, item, False) for asked in "123" for item in "abc"]
+    assert told[9:] == [("4", "c", True), ("4", "a", False), ("4", "b", False)]
+    assert [row["score"] for row in rows if row["user_id"] == "v"] == [0.0]
+    blank = counts[WORDLESS.format("queries")], counts[WORDLESS.format("histories")]
+    assert (blank, counts[UNSHARED], counts[NONE]) == ((2, 3), 4, 2), "of users with queries and histories"
+
+
+def test_words_are_whatever_is_between_punctuation_in_lower_case() -> None:
+    assert stage.words_of("Don't STOP—naïve_2,Été…\x00ß 東京") == ["don", "t", "stop", "naïve_2", "été", "ß", "東京"]
+
+
+@pytest.mark.parametrize("name", RETRIEVERS)
+def test_nobody_s_work_grows_with_others_texts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import bm25s
+
+    queries = [query(user, f"{n}", "a b") for size, user in enumerate("uvwxyz") for n in range(size)]
+    histories = [history(user, f"{n}", "b c") for size, user in enumerate("uvwxyz") for n in range(2 * size + 1)]
+    own = sum(size * (2 * size + 1) for size in range(6))
+    pairs = stage.pairs_of(frame(queries, QUERIES), frame(histories, HISTORIES))
+    assert len(pairs) == own < len(queries) * len(histories) / 3
+    light = ["user_id", "query_id", "query_order", "history_order", "item_id", "time"]
+    assert sorted(pairs.columns) == sorted(light), "no text stands in more than one pair"
+    fill, draw, index = Mock(wraps=put), Mock(wraps=hashlib.blake2b), Mock(wraps=bm25s.BM25)
+    monkeypatch.setattr(stage, "put", fill)
+    monkeypatch.setattr(hashlib, "blake2b", draw)
+    monkeypatch.setattr(bm25s, "BM25", index)
+    retrieved(name, queries, histories, 2)
+    assert draw.call_count == (own if name == "random" else 0)
+    assert index.call_count == (5 if name == "bm25" else 0), "once for each user who asks"
+    written = len(histories) - 1  # the one of the user who asks nothing is not looked at
+    assert fill.call_count == (len(queries) + written if name in ("bm25", "dense") else 0)
 
 
 def write(folder: Path, queries: list[Row], histories: list[Row], backwards: bool = False) -> Path:
@@ -188,7 +276,66 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def dense(model: Path, top_k: int = 2, query_text: str = "{input}") -> Settings:
     request = ModelRequest(str(model), dtype="float32", device="cpu")
-    return Settings("dense", top_k, 0, Dense(request, query_text, "{title} {response}", batch_tokens=40))
+    return Settings("dense", top_k, 0, Texts(query_text, "{title} {response}"), Dense(request, batch_tokens=40))
+
+
+@pytest.mark.parametrize("top_k", [2, 9])
+def test_no_chunk_or_shard_changes_a_byte_of_bm25(data: Path, tmp_path: Path, top_k: int) -> None:
+    chosen, tables = Settings("bm25", top_k, 0, Texts("{input} {title}", "{description} {response}")), []
+    for chunk_users in (1, 7, 64):
+        support.retrieve(data, tmp_path / f"{chunk_users}.parquet", chosen, chunk_users=chunk_users)
+        tables.append(pq.read_table(tmp_path / f"{chunk_users}.parquet"))
+    assert len({table["score"].combine_chunks().buffers()[1].to_pybytes() for table in tables}) == 1
+    assert tables[0].equals(tables[1])
+    assert tables[0].equals(tables[2])
+    shards = [tmp_path / f"shard {index}.parquet" for index in (1, 2, 3)]
+    for index, path in enumerate(shards, 1):
+        support.retrieve(data, path, chosen, chunk_users=7, shard=Shard(index, 3))
+    merge(shards, tmp_path / "merged.parquet", False, False, Silent())
+    assert (tmp_path / "merged.parquet").read_bytes() == (tmp_path / "7.parquet").read_bytes()
+
+
+def test_bm25_is_the_same_in_every_process_and_starts_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = (
+        "import sys, threading\nfrom steerx_cli.stages.retrieve import bm25, words_of\n"
+        "texts = [words_of(' '.join(f'w{n * n % (7 + text)}' for n in range(40))) for text in range(30)]\n"
+        "print(bm25(texts, texts).tobytes().hex(), threading.active_count())\n"
+        "print([name for name in ('torch', 'numba', 'jax', 'scipy', 'tqdm') if name in sys.modules])"
+    )
+    told = set()
+    for seed in ("1", "2"):
+        monkeypatch.setenv("PYTHONHASHSEED", seed)  # the order of its vocabulary is that of a set
+        told.add(support.python(script))
+    assert len(told) == 1
+    code, out, err = told.pop()
+    assert (code, err) == (0, "")
+    assert out.endswith(" 1\n[]\n")
+
+
+def test_bm25_s_parameters_and_templates_are_in_the_provenance(few: Path, tmp_path: Path) -> None:
+    output = tmp_path / "r.parquet"
+    support.retrieve(few, output, Settings("bm25", 2, 0, Texts("{title}", "{title}")))
+    record = read_footer(output, RETRIEVED).record
+    assert (record.models, record.parameters) == (
+        {},
+        {"retriever": "bm25", "top_k": 2, "query_text": "{title}", "history_text": "{title}", "bm25": "lucene"}
+        | {"bm25_k1": 1.5, "bm25_b": 0.75, "chunk_users": 1, "limit": None},
+    )
+    assert refusal(few, output, Settings("bm25", 2, 0, Texts("{title}"))) == (
+        f"{output} was made otherwise (history-text {{title}} → {{input}} {{response}}): "
+        "name another --output or --run, or replace it with --overwrite"
+    )
+
+
+def test_the_command_s_templates_reach_bm25(few: Path, alone: Path, steerx: Steerx) -> None:
+    shared = ["retrieve", "--data", few, "--retriever", "bm25", "--json"]
+    told = json.loads(steerx(*shared, "--dry-run").out)["parameters"]
+    assert (told["query_text"], told["history_text"]) == (TEXTS.query_text, TEXTS.history_text)
+    told = json.loads(steerx(*shared, "--query-text", "{title}", "--history-text", "{response}").out)["parameters"]
+    assert (told["query_text"], told["history_text"]) == ("{title}", "{response}")
+    code, out, err = steerx(*shared, "--query-text", "{title")
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: --query-text has a brace that belongs to no placeholder: ")
 
 
 NASTY = ["", " \t", "a\x00b", "👩‍👩‍👧 e\u0301\u202e", "\r\n\u2028", "\ufeffbom", "{input}", "'\"\\", "x" * 99_999]
@@ -302,11 +449,9 @@ def test_no_model_is_loaded_for_a_wrong_input(tmp_path: Path, encoder: Path, mon
 
 
 def test_scores_that_are_no_numbers_are_an_error() -> None:
-    encoder = Mock(encode=lambda texts, _: Encoded(np.full((len(texts), 2), np.nan, np.float32), 0, 0))
-    tables = {
-        name: cast(pl.DataFrame, pl.from_arrow(pa.Table.from_pylist([row], schema=artifact.columns)))
-        for name, row, artifact in (("queries", query("u", "q"), QUERIES), ("histories", history("u", "i"), HISTORIES))
-    }
-    ranking = partial(stage.by_similarity, encoder=encoder, dense=Dense(ModelRequest("m"), *TEXTS, 100))
+    def encode(texts: Sequence[str]) -> Encoded:
+        return Encoded(np.full((len(texts), 2), np.nan, np.float32), 0, 0)
+
+    tables = {"queries": frame([query("u", "q")], QUERIES), "histories": frame([history("u", "i")], HISTORIES)}
     with pytest.raises(SteerxError, match="the encoder gives scores that are no finite numbers"):
-        stage.retrieve(tables, ranking, 2)
+        stage.retrieve(tables, partial(stage.by_similarity, texts=TEXTS, encode=encode), 2)

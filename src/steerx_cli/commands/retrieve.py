@@ -8,7 +8,7 @@ import typer
 from steerx_cli import console
 from steerx_cli.commands.options import FILES, Common, Model, Seed, Telling, bundled, needed
 
-DENSE = "Dense retrieval"
+COMPARED = "What bm25 and dense compare"
 
 
 @bundled
@@ -17,10 +17,10 @@ def retrieve(
     common: Common,
     telling: Telling,
     retriever: Annotated[
-        Literal["recency", "random", "all", "dense"] | None,
+        Literal["recency", "random", "all", "bm25", "dense"] | None,
         typer.Option(
             "--retriever",
-            help="How histories are ranked: newest first, by chance, all in the user's order, or by an encoder.",
+            help="How histories are ranked, as above.",
             show_default=False,
         ),
     ] = None,
@@ -30,16 +30,16 @@ def retrieve(
         str,
         typer.Option(
             "--query-text",
-            help="Text of a query for the encoder: {input} and any of its {fields}.",
-            rich_help_panel=DENSE,
+            help="Of a query: {input} and any of its {fields}.",
+            rich_help_panel=COMPARED,
         ),
     ] = "{input}",
     history_text: Annotated[
         str,
         typer.Option(
             "--history-text",
-            help="Text of a history for the encoder: {input}, {response} and any of its {fields}.",
-            rich_help_panel=DENSE,
+            help="Of a history: {input}, {response} and any of its {fields}.",
+            rich_help_panel=COMPARED,
         ),
     ] = "{input} {response}",
     queries: Annotated[
@@ -53,15 +53,21 @@ def retrieve(
 
     H = the top k of (x₁, h₁) … (xₙ, hₙ) for the query x (of Eq. 1, as in section 5.1)
 
+    recency  the newest first
+    random   by chance, by --seed
+    all      all of them, in the user's own order
+    bm25     by the words they share with the query, rare ones more
+    dense    by the dot product with the query, of an encoder's vectors (--model)
+
     Example: steerx retrieve --retriever recency --top-k 2
     """
-    from steerx_cli.stages.retrieve import Dense, Settings, run
+    from steerx_cli.stages.retrieve import Dense, Settings, Texts, run
 
     chosen = needed(retriever, "--retriever", "a retriever (--retriever recency)")
     dense = None
     if chosen == "dense":
-        dense = Dense(model.request("facebook/contriever"), query_text, history_text, model.batch_tokens)
+        dense = Dense(model.request("facebook/contriever"), model.batch_tokens)
     inputs = common.input("queries", queries), common.input("histories", histories)
-    settings = Settings(chosen, top_k, seed, dense)
+    settings = Settings(chosen, top_k, seed, Texts(query_text, history_text), dense)
     scope = common.scope("retrieved")
     console.telling(telling, lambda progress: run(settings, *inputs, scope, progress), first={"preset": common.preset})
