@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bars
 from rich.text import Text
 
@@ -48,11 +56,15 @@ class _Bar:
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
+        self._task: TaskID | None = None
 
-    def start(self, what: str, total: int, unit: str, done: int = 0) -> None:
+    def start(self, what: str, total: int | None, unit: str, done: int = 0) -> None:
+        if self._task is not None:
+            self._bars.remove_task(self._task)
         self._task = self._bars.add_task(what, total=total, completed=done, unit=unit)
 
     def advance(self, amount: int) -> None:
+        assert self._task is not None
         self._bars.advance(self._task, amount)
 
 

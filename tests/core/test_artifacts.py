@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from people import write_people
-from steerx_cli.core.artifacts import File, conform, read_footer
+from steerx_cli.core.artifacts import File, conform, foreign_columns, foreign_rows, read_footer
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.outputs import Output, write_whole
 from steerx_cli.core.provenance import Record
@@ -157,31 +157,31 @@ def refusal(path: Path, artifact: Artifact = HISTORIES) -> str:
 
 def test_a_file_that_is_not_there_names_who_writes_it(tmp_path: Path) -> None:
     path = tmp_path / "histories.parquet"
-    assert refusal(path) == f"{path} does not exist: `make demo-world` writes histories"
+    assert refusal(path) == f"{path} does not exist: `steerx import` writes histories"
 
 
 @pytest.mark.parametrize("keep", [0, 3, 11, 500, -1, -9])
 def test_a_truncated_file_is_refused(histories: Path, keep: int) -> None:
     histories.write_bytes(histories.read_bytes()[:keep])
     assert refusal(histories).startswith(f"{histories} is damaged or no Parquet file (")
-    assert refusal(histories).endswith("): make it again with `make demo-world`")
+    assert refusal(histories).endswith("): make it again with `steerx import`")
 
 
 def test_another_program_s_parquet_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "foreign.parquet"
     pq.write_table(pa.table({"user_id": ["u"]}), path)
-    assert refusal(path) == f"{path} was not written by steerx: `make demo-world` writes histories"
+    assert refusal(path) == f"{path} was not written by steerx: `steerx import` writes histories"
 
 
 def test_another_artifact_is_refused(histories: Path) -> None:
     path = histories.with_name("queries.parquet")
-    assert refusal(path) == f"{path} holds queries, not histories: `make demo-world` writes histories"
+    assert refusal(path) == f"{path} holds queries, not histories: `steerx import` writes histories"
 
 
 def test_an_older_or_newer_schema_is_refused(histories: Path) -> None:
     later = dataclasses.replace(HISTORIES, version=2)
     assert refusal(histories, later) == (
-        f"{histories} has histories of version 1, and this steerx reads version 2: make it again with `make demo-world`"
+        f"{histories} has histories of version 1, and this steerx reads version 2: make it again with `steerx import`"
     )
     earlier = dataclasses.replace(HISTORIES, version=0)
     assert refusal(histories, earlier).startswith(f"{histories} comes from a newer steerx (")
@@ -190,7 +190,7 @@ def test_an_older_or_newer_schema_is_refused(histories: Path) -> None:
 def test_other_columns_under_the_same_version_are_refused(histories: Path) -> None:
     other = dataclasses.replace(HISTORIES, columns=HISTORIES.columns.remove(3))
     assert refusal(histories, other) == (
-        f"{histories} has other columns than histories version 1: make it again with `make demo-world`"
+        f"{histories} has other columns than histories version 1: make it again with `steerx import`"
     )
 
 
@@ -221,3 +221,67 @@ def test_no_flipped_bit_changes_what_is_read(histories: Path) -> None:
         except SteerxError:
             refused += 1
     assert refused > len(as_written) / 2
+
+
+# --- people's own files -----------------------------------------------------------------------------------------------
+
+
+def test_foreign_rows_are_python_s_own(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.parquet"
+    rows = [
+        {"user": "a", "when": datetime(2020, 1, 1, tzinfo=UTC), "profile": [{"text": "x", "stars": 1.5}, None]},
+        {"user": None, "when": None, "profile": None},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows * 3_000), path, row_group_size=2_500)
+    assert foreign_columns(path) == ["user", "when", "profile"]
+    assert list(foreign_rows(path)) == rows * 3_000
+
+
+def test_foreign_rows_that_python_cannot_hold_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.parquet"
+    columns = {
+        "text": pa.array([b"one", b"\xff", b"three"], pa.binary()).view(pa.string()),
+        "when": pa.array([0, 0, 2**62], pa.int64()).view(pa.timestamp("ms")),
+    }
+    pq.write_table(pa.table(columns), path)
+    assert list(foreign_rows(path)) == [{"text": "one", "when": datetime(1970, 1, 1)}, None, None]
+
+
+def test_few_foreign_rows_are_held_where_they_are_long(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.parquet"
+    pq.write_table(pa.table({"text": ["word " * 200_000] * 100}), path, use_dictionary=False, write_batch_size=1)
+    before = pa.total_allocated_bytes()
+    most = max(pa.total_allocated_bytes() - before for _ in foreign_rows(path))
+    assert most < 50_000_000  # of 100 MB
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1", b"secret text" * 10])
+def test_what_is_no_parquet_is_refused_without_a_word_of_it(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "foreign.parquet"
+    path.write_bytes(damage)
+    with pytest.raises(SteerxError) as error:
+        list(foreign_rows(path))
+    assert str(error.value) == f"{path} is damaged or no Parquet file: get it again"
+
+
+def test_a_foreign_file_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.parquet"
+    pq.write_table(pa.table([pa.array([1]), pa.array([2])], ["a", "a"]), path)
+    with pytest.raises(SteerxError, match="has two columns of one name: rename one"):
+        next(foreign_rows(path))
+
+
+def test_no_flipped_bit_of_a_foreign_file_is_more_than_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.parquet"
+    rows = [{"user": f"u{number}", "profile": [{"text": "word", "stars": number}]} for number in range(5)]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    as_written, refused = path.read_bytes(), 0
+    for place in range(len(as_written)):
+        damaged = bytearray(as_written)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            list(foreign_rows(path))
+        except SteerxError:
+            refused += 1
+    assert refused > len(as_written) / 20

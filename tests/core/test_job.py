@@ -178,7 +178,7 @@ def test_two_on_one_output_the_second_stops(data: Path, tmp_path: Path) -> None:
     output = tmp_path / "retrieved.parquet"
     with Output(output, RETRIEVED).locked(), pytest.raises(SteerxError) as refused:
         support.retrieve(data, output)
-    assert str(refused.value) == f"another steerx is writing {output}: wait for it, or name another --output"
+    assert str(refused.value) == f"another steerx is writing {output}: wait for it, or name another --output or --run"
     assert support.retrieve(data, output).status == "finished"
 
 
@@ -245,7 +245,7 @@ def test_an_input_is_never_the_output(data: Path, tmp_path: Path) -> None:
         before = place.read_bytes()
         with pytest.raises(SteerxError) as refused:
             support.retrieve(mine, place, overwrite=True)
-        assert str(refused.value) == f"{place} is read and would be written: name another --output"
+        assert str(refused.value) == f"{place} is read and would be written: name another --output or --run"
         assert place.read_bytes() == before
 
 

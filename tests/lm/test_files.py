@@ -107,7 +107,7 @@ def test_model_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     [
         ("RevisionNotFoundError", "it has no revision 'v9'; name one that it has"),
         ("GatedRepoError", "access to it has to be granted; ask on its page and run `hf auth login`"),
-        ("RepositoryNotFoundError", "no such model, or a private one; check the id, run `hf auth login`"),
+        ("RepositoryNotFoundError", "no such id, or a private one; check it, run `hf auth login`"),
         ("HfHubHTTPError", "OSError: 503 from the server; check the network"),
     ],
 )

@@ -142,7 +142,7 @@ def test_another_file_in_the_way_is_replaced_only_when_asked(data: Path, whole: 
     other = whole.with_name("other.parquet")
     support.retrieve(data, other, Settings("recency", 3, 0))
     before = other.read_bytes()
-    said = f"{other} was made otherwise (top-k 3 → 2): name another --output or --run, or replace it with --overwrite"
+    said = f"{other} was made otherwise (top-k 3 → 2): name another --output, or replace it with --overwrite"
     assert refusal(*shards, output=other) == said
     assert refusal(*shards, output=other, dry_run=True) == said
     assert other.read_bytes() == before
@@ -157,7 +157,7 @@ def test_a_merge_of_other_data_in_the_way_is_replaced_only_when_asked(
     support.retrieve(few, other)
     assert refusal(*shards, output=other) == (
         f"{other} was made otherwise (other histories, other queries): "
-        "name another --output or --run, or replace it with --overwrite"
+        "name another --output, or replace it with --overwrite"
     )
 
 

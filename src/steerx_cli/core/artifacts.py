@@ -21,6 +21,7 @@ from steerx_cli.core.schemas import ARTIFACTS, Artifact
 _WRITE = {"compression": "zstd", "write_page_checksum": True, "version": "2.6"}
 _PART_NOTE, _PART_DIGEST = f"{FOOTER_KEY}.part", f"{FOOTER_KEY}.digest"
 _USER_IDS_AT_ONCE = 65_536  # a few MB
+_FOREIGN_ROWS, _FOREIGN_BYTES = 1024, 2**24  # at once: whichever is less
 
 
 # --- rows that fit their schema ---------------------------------------------------------------------------------------
@@ -322,3 +323,58 @@ class File:
             rows = self._opened().read_row_group(group, use_threads=False)
             self._group = (group, rows.replace_schema_metadata(None).cast(self._artifact.columns))
         return self._group[1]
+
+
+# --- people's own files -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _foreign(path: Path) -> Iterator[pq.ParquetFile]:
+    """A Parquet file that steerx did not write, whatever may be in it."""
+    try:
+        # A column of a person's own may be one piece of many GB: it is read through a buffer.
+        file = pa.OSFile(os.fsencode(path))
+        with pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20, page_checksum_verification=True) as parquet:
+            yield parquet
+    except FileNotFoundError as error:
+        raise SteerxError(f"{path} does not exist: name a file that is there") from error
+    except PermissionError as error:
+        raise SteerxError(f"{path} may not be read by this user: change its permissions") from error
+    except (OSError, pa.ArrowException, UnicodeDecodeError):
+        # Arrow's own sentence can hold a person's text.
+        what = "is a folder: name the files in it" if path.is_dir() else "is damaged or no Parquet file: get it again"
+        raise SteerxError(f"{path} {what}") from None
+
+
+def foreign_columns(path: Path) -> list[str]:
+    """The names of the columns of a Parquet file, each once."""
+    with _foreign(path) as parquet:
+        names: list[str] = parquet.schema_arrow.names
+    if len(set(names)) < len(names):
+        raise SteerxError(f"{path} has two columns of one name: rename one")
+    return names
+
+
+def foreign_rows(path: Path) -> Iterator[dict[str, Any] | None]:
+    """Every row of a Parquet file, in Python's own types; None for one that has something they cannot hold."""
+    foreign_columns(path)
+    with _foreign(path) as parquet:
+        for batch in parquet.iter_batches(_rows_at_once(parquet.metadata), use_threads=False):
+            yield from _python_rows(batch)
+
+
+def _rows_at_once(metadata: pq.FileMetaData) -> int:
+    size: int = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    count: int = metadata.num_rows
+    return max(1, min(_FOREIGN_ROWS, _FOREIGN_BYTES * count // max(1, size)))
+
+
+def _python_rows(batch: pa.RecordBatch) -> list[dict[str, Any] | None]:
+    try:
+        rows: list[dict[str, Any] | None] = batch.to_pylist()
+    # Text that is not UTF-8, a year after 9999, a time zone that nobody knows, nanoseconds: each has its own error.
+    except (ValueError, OverflowError, LookupError, TypeError, pa.ArrowException):
+        return (
+            [None] if len(batch) == 1 else [row for i in range(len(batch)) for row in _python_rows(batch.slice(i, 1))]
+        )
+    return rows

@@ -24,12 +24,11 @@ from steerx_cli.core.chunks import Chunk, chunks_of, plan_chunks
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.outputs import Output, explained, interruptible
 from steerx_cli.core.progress import Progress
-from steerx_cli.core.provenance import Footer, Record, add_counts, chunk_digest, total_digest
+from steerx_cli.core.provenance import Footer, Record, add_counts, check_parameters, chunk_digest, total_digest
 from steerx_cli.core.schemas import Artifact
 from steerx_cli.core.scope import Scope
 from steerx_cli.core.sources import Source
 from steerx_cli.core.summary import Summary
-from steerx_cli.core.text import is_utf8
 
 Tables: TypeAlias = Mapping[str, pl.DataFrame]
 Counts: TypeAlias = Mapping[str, int]
@@ -49,9 +48,7 @@ class Work:
 
     def record(self, scope: Scope) -> Record:
         """The part of the provenance that is known before anything is computed."""
-        for name, value in self.parameters.items():
-            if isinstance(value, str) and not is_utf8(value):
-                raise SteerxError(f"--{name.replace('_', '-')} has bytes that are not UTF-8: type it in UTF-8")
+        check_parameters(self.parameters)
         return Record(
             artifact=self.artifact.name,
             schema=self.artifact.version,
@@ -72,7 +69,7 @@ class Job:
         self._work = work
         self._scope = scope
         self._record = work.record(scope)
-        self._output = Output(scope.output, work.artifact, scope.overwrite)
+        self._output = Output(scope.output, work.artifact, scope.overwrite, "--output or --run")
         self._output.check_place(*(path for source in work.sources.values() for path in source.paths))
         self._up_to_date = self._output.is_finished(self._record, scope.shard)
         chunks = plan_chunks(work.driver, work.sources, scope.chunk_users, scope.limit)

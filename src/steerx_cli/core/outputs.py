@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from steerx_cli.core.artifacts import conform, read_footer, writing
+from steerx_cli.core.artifacts import Writer, conform, read_footer, writing
 from steerx_cli.core.errors import Interrupted, SteerxError
 from steerx_cli.core.provenance import Footer, Record, Shard
 from steerx_cli.core.schemas import Artifact
@@ -62,11 +62,12 @@ class Output:
     path: Path
     artifact: Artifact
     overwrite: bool = False
+    flags: str = "--output"  # that name another place
 
     def check_place(self, *inputs: Path) -> None:
         """Refuse a place that cannot take the file, or is an input itself, without touching it."""
         if self.path.exists() and any(self.path.samefile(path) for path in inputs):
-            raise SteerxError(f"{self.path} is read and would be written: name another --output")
+            raise SteerxError(f"{self.path} is read and would be written: name another {self.flags}")
         with explained(self.path):
             if self.path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "is a folder")
@@ -86,7 +87,7 @@ class Output:
                 lock.acquire(timeout=0)
             except Timeout as error:
                 raise SteerxError(
-                    f"another steerx is writing {self.path}: wait for it, or name another --output"
+                    f"another steerx is writing {self.path}: wait for it, or name another {self.flags}"
                 ) from error
         try:
             yield
@@ -111,7 +112,7 @@ class Output:
             return False
         changes = _changes(footer.record, record) or [f"shard {footer.shard or 'none'} → {shard or 'none'}"]
         raise SteerxError(
-            f"{self.path} was made otherwise ({', '.join(changes)}): name another --output or --run, "
+            f"{self.path} was made otherwise ({', '.join(changes)}): name another {self.flags}, "
             "or replace it with --overwrite"
         )
 
@@ -137,11 +138,42 @@ def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
 
 
+class Whole:
+    """An artifact that is not made from other artifacts, while it is written from rows in the shared order of users."""
+
+    def __init__(self, writer: Writer, artifact: Artifact) -> None:
+        self._writer = writer
+        self._artifact = artifact
+        self.users = 0
+
+    @property
+    def rows(self) -> int:
+        """How many there are so far."""
+        return self._writer.rows
+
+    def write(self, rows: pa.Table, users: int) -> None:
+        """Take all the rows of so many users."""
+        self._writer.write(conform(rows, self._artifact))
+        self.users += users
+
+    def close(self, record: Record, counts: Mapping[str, int]) -> Footer:
+        """Say what it is; from here on it may appear."""
+        footer = Footer(record, self.rows, self.users, self._writer.flush(), counts)
+        self._writer.close(footer)
+        return footer
+
+
+@contextmanager
+def writing_whole(output: Output) -> Iterator[Whole]:
+    """Write an artifact, in a place that is locked, that appears once it was closed."""
+    with explained(output.path), writing(output.path, output.artifact) as writer:
+        yield Whole(writer, output.artifact)
+
+
 def write_whole(output: Output, record: Record, batches: Iterable[pa.Table], users: int) -> Footer:
-    """Write an artifact that was not made from other artifacts, from rows in the shared order of users."""
-    with output.locked(), explained(output.path), writing(output.path, output.artifact) as writer:
+    """Write such an artifact from all its rows."""
+    with output.locked(), writing_whole(output) as whole:
         for batch in batches:
-            writer.write(conform(batch, output.artifact))
-        footer = Footer(record=record, rows=writer.rows, users=users, content=writer.flush())
-        writer.close(footer)
-    return footer
+            whole.write(batch, 0)
+        whole.users = users
+        return whole.close(record, {})

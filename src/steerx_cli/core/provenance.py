@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
+from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.text import is_utf8
+
 FOOTER_KEY = "steerx"
 _DIGEST_SPACE = 1 << 256
 
@@ -14,6 +17,13 @@ def fingerprint(value: Any) -> str:
     """Name any JSON-like value by its content."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Refuse what was typed in another encoding: it could not be written down."""
+    for name, value in parameters.items():
+        if not is_utf8(json.dumps(value, ensure_ascii=False)):
+            raise SteerxError(f"--{name.replace('_', '-')} has bytes that are not UTF-8: type it in UTF-8")
 
 
 @dataclass(frozen=True)

@@ -52,14 +52,14 @@ _HISTORY = [
 HISTORIES = Artifact(
     name="histories",
     version=1,
-    written_by="make demo-world",
+    written_by="steerx import",
     columns=pa.schema([_text("user_id"), *_HISTORY]),
     key=("user_id", "item_id"),
 )
 QUERIES = Artifact(
     name="queries",
     version=1,
-    written_by="make demo-world",
+    written_by="steerx import",
     columns=pa.schema(
         [
             _text("user_id"),

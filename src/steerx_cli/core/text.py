@@ -24,4 +24,8 @@ def _sign(character: str) -> str:
 
 def is_utf8(text: str) -> bool:
     """Whether a text can be stored; an argument that was not UTF-8 comes from the shell with its bytes in disguise."""
-    return not any(unicodedata.category(character) == "Cs" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

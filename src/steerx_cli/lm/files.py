@@ -75,11 +75,11 @@ def _cached(name: str, revision: str | None, wanted: list[str], download: bool) 
                 f"model {name!r} is not wholly in the cache here, and a dry run downloads nothing: "
                 "leave --dry-run out, or name a local folder that holds it"
             ) from error
-        what = f"model {name!r} cannot be had from Hugging Face: {_why(error, revision)}"
+        what = f"model {name!r} cannot be had from Hugging Face: {why_not(error, revision)}"
         raise SteerxError(f"{what}, or name a local folder that holds it") from error
 
 
-def _why(error: Exception, revision: str | None) -> str:
+def why_not(error: Exception, revision: str | None) -> str:
     """The cause in short, and what to do."""
     from huggingface_hub import errors
 
@@ -87,7 +87,7 @@ def _why(error: Exception, revision: str | None) -> str:
         (errors.OfflineModeIsEnabled, "it is not wholly in the cache here and HF_HUB_OFFLINE is set; unset it"),
         (errors.RevisionNotFoundError, f"it has no revision {revision!r}; name one that it has"),
         (errors.GatedRepoError, "access to it has to be granted; ask on its page and run `hf auth login`"),
-        (errors.RepositoryNotFoundError, "no such model, or a private one; check the id, run `hf auth login`"),
+        (errors.RepositoryNotFoundError, "no such id, or a private one; check it, run `hf auth login`"),
     ):
         if isinstance(error, kind) or isinstance(error.__cause__, kind):
             return what
