@@ -1,5 +1,6 @@
 """Data that many tests read and none changes, and the program as it is typed."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -25,6 +26,15 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("few")
     write_people(folder, count=2, each=2, seed=1)
     return folder
+
+
+@pytest.fixture(scope="session")
+def material() -> Path:
+    """Real texts and models that are no part of the project."""
+    folder = os.environ.get("STEERX_TEST_DATA")
+    if not folder:
+        pytest.skip("STEERX_TEST_DATA does not say where the outside material is")
+    return Path(folder)
 
 
 @pytest.fixture

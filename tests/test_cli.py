@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import typer.main
 
+import sources
 import support
 from steerx_cli.app import STAGES, TOOLS, app
 from steerx_cli.core.provenance import Shard
@@ -75,6 +76,7 @@ def test_every_help_starts_with_one_sentence_and_has_one_example(steerx: Steerx,
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_example_runs(here: Path, steerx: Steerx, command: str) -> None:
     run = here / "runs" / "default"
+    sources.write_lines(here / "posts.jsonl", sources.generic(2, 3))
     support.retrieve(run, run / "retrieved.parquet", chunk_users=64)
     for index in (1, 2):
         name = f"retrieved-{index:05d}-of-00002.parquet"
@@ -242,7 +244,7 @@ def test_json_is_one_object_with_all_that_the_text_says(steerx: Steerx) -> None:
 
 def test_quiet_says_nothing(here: Path, steerx: Steerx) -> None:
     run = here / "runs/default"
-    assert steerx("retrieve", "--quiet", "--chunk-users", 1) == (0, "", "")
+    assert steerx("retrieve", "--quiet", "--retriever", "recency", "--chunk-users", 1) == (0, "", "")
     assert steerx("merge", "-q", *support.shards(run, run, 2), "-o", "merged.parquet") == (0, "", "")
     assert (here / "merged.parquet").read_bytes() == (run / "retrieved.parquet").read_bytes()
 

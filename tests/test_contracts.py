@@ -1,6 +1,7 @@
 """What holds between the program, its folders and its pages: one name everywhere, and no page that says otherwise."""
 
 import ast
+import keyword
 import re
 from pathlib import Path
 
@@ -18,12 +19,17 @@ def modules(folder: Path) -> set[str]:
     return {path.stem for path in folder.iterdir() if not path.name.startswith("_")}
 
 
+def module(command: str) -> str:
+    """A command's name as Python allows it."""
+    return f"{command}_" if keyword.iskeyword(command) else command.replace("-", "_")
+
+
 def test_stages_have_the_six_names_in_pipeline_order() -> None:
     assert list(STAGES) == [name for name in PIPELINE if name in STAGES]
 
 
 def test_a_stage_has_one_name_everywhere() -> None:
-    names = {name.replace("-", "_") for name in STAGES}
+    names = {module(name) for name in STAGES}
     assert {path.parent.name for path in (ROOT / "stages").glob("*/README.md")} == set(STAGES)
     assert {path.parent.name for path in (ROOT / "stages").glob("*/stage.mk")} == set(STAGES)
     assert modules(SOURCE / "stages") == names
@@ -31,10 +37,11 @@ def test_a_stage_has_one_name_everywhere() -> None:
 
 
 def test_a_tool_has_one_name_everywhere() -> None:
-    names = {name.replace("-", "_") for name in TOOLS}
+    names = {module(name) for name in TOOLS}
     assert modules(SOURCE / "tools") == names
-    assert {path.stem for path in (ROOT / "tests" / "tools").glob("test_*.py")} == {f"test_{name}" for name in names}
-    everything = names | {name.replace("-", "_") for name in STAGES}
+    tests = {path.stem for path in (ROOT / "tests" / "tools").glob("test_*.py")}
+    assert tests == {f"test_{name.replace('-', '_')}" for name in TOOLS}
+    everything = names | {module(name) for name in STAGES}
     assert modules(SOURCE / "commands") - {"options", "presets"} == everything
 
 
@@ -64,7 +71,7 @@ def test_every_artifact_is_written_by_something_that_is_there() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for artifact in ARTIFACTS.values():
         program, command = artifact.written_by.split()
-        assert command in STAGES if program == "steerx" else f"\n{command}:" in makefile
+        assert command in {**STAGES, **TOOLS} if program == "steerx" else f"\n{command}:" in makefile
 
 
 @pytest.mark.parametrize("path", [*SOURCE.rglob("*.py")], ids=lambda path: str(path.relative_to(SOURCE)))

@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 
 from steerx_cli import console
+from steerx_cli.commands.import_ import import_
 from steerx_cli.commands.merge import merge
 from steerx_cli.commands.retrieve import retrieve
 from steerx_cli.commands.show import show
 from steerx_cli.core.errors import Interrupted, SteerxError
 
 STAGES = {"retrieve": retrieve}
-TOOLS = {"show": show, "merge": merge}
+TOOLS = {"import": import_, "show": show, "merge": merge}
 
 app = typer.Typer(
     name="steerx",

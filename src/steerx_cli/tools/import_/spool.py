@@ -1,0 +1,168 @@
+"""Texts on disk until all are read, then person by person: memory does not grow with their number."""
+
+import errno
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import groupby, islice
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from steerx_cli.core.order import user_order
+from steerx_cli.tools.import_.texts import Item, Split, Text
+
+_AT_ONCE = 1024  # rows between two steps to the disk,
+_SIZE_AT_ONCE = 2**22  # or so many characters, for texts can be long
+_CACHE_KIB = 64 * 1024
+
+_TABLES = (
+    "CREATE TABLE texts (place BLOB, user TEXT, body TEXT)",
+    "CREATE TABLE items (id TEXT PRIMARY KEY, fields TEXT) WITHOUT ROWID",
+    "CREATE TABLE rejects (file TEXT, line INTEGER, entry INTEGER, reason TEXT)",
+    "CREATE TABLE chosen (user TEXT PRIMARY KEY, histories INTEGER, draw BLOB, split TEXT) WITHOUT ROWID",
+)
+_IN_ORDER = "CREATE TABLE sorted AS SELECT user, body FROM texts ORDER BY place, user, rowid"
+
+
+class Reject(NamedTuple):
+    """What could not be used: where it stands, and why, without a word of it."""
+
+    file: str
+    line: int
+    entry: int | None  # of the row's own list, from 1
+    reason: str
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Say what the database says of the disk as the system would."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        full = "full" in str(error)
+        raise OSError(errno.ENOSPC if full else errno.EIO, f"the sorting failed: {error}", str(folder)) from error
+
+
+class Spool:
+    """A database without a name: the system removes it with the process, however that ends."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep everything in files that lie beside the result, where there is room for it anyway."""
+        self._folder = folder
+        place = str(folder.absolute()).replace("'", "''")
+        with _told(folder):
+            self._base = sqlite3.connect("", isolation_level=None)
+            # Temporary files go to the system's own place otherwise, which is often small, or memory.
+            self._set(f"temp_store_directory = '{place}'")
+            for setting in ("temp_store = FILE", f"cache_size = -{_CACHE_KIB}", "journal_mode = OFF"):
+                self._set(setting)
+            for table in _TABLES:
+                self._base.execute(table)
+            self._base.execute("BEGIN")  # and never committed: nobody else reads it, and nothing outlives it
+        self._waiting: list[tuple[bytes, str, str]] = []
+        self._size = 0  # of their bodies, in characters
+        self.has_queries = False  # whether a text with a split has come
+
+    def __enter__(self) -> Self:
+        """Nothing is left to do."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the disk."""
+        self._set("temp_store_directory = ''")  # it is the whole process's
+        self._base.close()
+
+    # --- what is read -------------------------------------------------------------------------------------------------
+
+    def add(self, text: Text) -> None:
+        """Keep one text."""
+        self.has_queries |= text.split is not None
+        body = json.dumps(vars(text), ensure_ascii=False)
+        self._waiting.append((*user_order(text.user_id), body))
+        self._size += len(body)
+        if len(self._waiting) >= _AT_ONCE or self._size >= _SIZE_AT_ONCE:
+            self._put_down()
+
+    def _put_down(self) -> None:
+        self._write("INSERT INTO texts VALUES (?, ?, ?)", self._waiting)
+        self._waiting, self._size = [], 0
+
+    def describe(self, item: Item) -> bool:
+        """Keep what the metadata say of an item; an item that was described before keeps what it has."""
+        row = (item.item_id, json.dumps(dict(item.fields)))
+        return self._write("INSERT OR IGNORE INTO items VALUES (?, ?)", [row]) == 1
+
+    def reject(self, reject: Reject) -> None:
+        """Keep where something stood that cannot be used."""
+        self._write("INSERT INTO rejects VALUES (?, ?, ?, ?)", [reject])
+
+    def sort(self) -> None:
+        """Put the texts in the order of users that all artifacts share, a user's own as they were read."""
+        self._put_down()
+        with _told(self._folder):
+            self._base.execute(_IN_ORDER)
+            self._base.execute("DROP TABLE texts")
+
+    # --- what is kept of it -------------------------------------------------------------------------------------------
+
+    def people(self) -> Iterator[list[Text]]:
+        """Every user's texts, in the shared order."""
+        yield from (texts for texts, _ in self._people("SELECT user, body, NULL FROM sorted ORDER BY rowid"))
+
+    def choose(self, users: Iterable[tuple[str, int, bytes]]) -> None:
+        """Say which users are kept: each with the number of their histories, and what lots are drawn by."""
+        self._write("INSERT INTO chosen VALUES (?, ?, ?, NULL)", users)
+
+    def keep_longest(self, count: int) -> int:
+        """Keep only the users with the most histories, equal ones by id; tell how many others there were."""
+        longest = f"SELECT user FROM chosen ORDER BY histories DESC, user LIMIT {count}"
+        return self._write(f"DELETE FROM chosen WHERE user NOT IN ({longest})", [()])
+
+    @property
+    def users(self) -> int:
+        """How many are kept."""
+        return int(next(self._rows("SELECT count(*) FROM chosen"))[0])
+
+    def draw(self, split: Split, count: int) -> None:
+        """Give the first `count` users, as lots are drawn, to a split."""
+        drawn = f"SELECT user FROM chosen ORDER BY draw, user LIMIT {count}"
+        self._write(f"UPDATE chosen SET split = ? WHERE user IN ({drawn})", [(split,)])
+
+    def chosen(self) -> Iterator[tuple[list[Text], Split | None]]:
+        """The texts of the users that are kept, and the split that they were drawn for."""
+        return self._people(
+            "SELECT sorted.user, body, split FROM sorted CROSS JOIN chosen USING (user) ORDER BY sorted.rowid"
+        )
+
+    def item(self, item_id: str) -> Mapping[str, str] | None:
+        """What the metadata say of an item."""
+        with _told(self._folder):
+            found = self._base.execute("SELECT fields FROM items WHERE id = ?", (item_id,)).fetchone()
+        fields: Mapping[str, str] | None = json.loads(found[0]) if found else None
+        return fields
+
+    def rejects(self) -> Iterator[Reject]:
+        """What could not be used, as it was read."""
+        for row in self._rows("SELECT * FROM rejects ORDER BY rowid"):
+            yield Reject(*row)
+
+    def _set(self, setting: str) -> None:
+        self._base.execute(f"PRAGMA {setting}")
+
+    # --- the disk -----------------------------------------------------------------------------------------------------
+
+    def _people(self, query: str) -> Iterator[tuple[list[Text], Split | None]]:
+        for _, rows in groupby(self._rows(query), key=lambda row: row[0]):
+            some = list(rows)
+            yield [Text(**json.loads(body)) for _, body, _ in some], some[0][2]
+
+    def _rows(self, query: str) -> Iterator[tuple]:  # type: ignore[type-arg]
+        with _told(self._folder):
+            rows = self._base.execute(query)
+            while some := list(islice(rows, _AT_ONCE)):
+                yield from some
+
+    def _write(self, query: str, rows: Iterable[tuple]) -> int:  # type: ignore[type-arg]
+        with _told(self._folder):
+            return self._base.executemany(query, rows).rowcount
