@@ -3,12 +3,13 @@
 import hashlib
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -89,94 +90,139 @@ class Settings:
 Places: TypeAlias = NDArray[np.intp]
 Words: TypeAlias = list[str]
 Encode: TypeAlias = Callable[[Sequence[str]], Encoded]
-# A ranking puts the pairs of each query in order, the best first, and may give them a score.
-Ranking: TypeAlias = Callable[[Tables, pl.DataFrame], tuple[pl.DataFrame, Counts]]
+Tally: TypeAlias = Counter[str]
 
 
-class Compared(NamedTuple):
-    """The texts that some pairs compare, each query's and each history's once; pair i is rows[i] beside columns[i]."""
+class Own(NamedTuple):
+    """One user's queries, and the histories that they are ranked among."""
 
-    queries: list[str]
-    histories: list[str]
-    rows: Places
-    columns: Places
+    queries: pl.DataFrame
+    histories: pl.DataFrame
+
+
+class Placed(NamedTuple):
+    """They stand together: where in their tables do they start?"""
+
+    queries: int
+    histories: int
+    own: Own
+
+
+class Ranked(NamedTuple):
+    """For one query, the places of its user's histories, the best first, and the scores of the histories by place."""
+
+    places: Places
+    scores: Vectors | None = None
+
+
+# A ranking takes the users of a chunk one by one, gives what it finds for query after query, and counts on the way.
+Ranking: TypeAlias = Callable[[Sequence[Own], Tally], Iterator[Ranked]]
 
 
 # --- the rankings -----------------------------------------------------------------------------------------------------
 
 
-def pairs_of(queries: pl.DataFrame, histories: pl.DataFrame) -> pl.DataFrame:
-    """Every query beside every history of its user; `…_order` is the place of each in its own table.
-
-    Without their texts: a user's histories stand here once for each query.
-    """
-    asked = queries.select("user_id", "query_id").with_row_index("query_order")
-    written = histories.select("user_id", "item_id", "time").with_row_index("history_order")
-    return asked.join(written, on="user_id", maintain_order="left_right")
-
-
-def by_recency(_: Tables, pairs: pl.DataFrame) -> tuple[pl.DataFrame, Counts]:
-    """The newest first, equal times by item id; a user with a history without a time: by their own order, backwards."""
-    dated = pl.col("time").is_not_null().all().over("user_id")
-    keys = ["query_order", pl.when(dated).then("time"), pl.when(dated).then("item_id"), "history_order"]
-    undated = pairs.filter(pl.col("time").is_null())["user_id"].n_unique()
-    ranked = pairs.sort(keys, descending=[False, True, False, True])
-    return ranked, {"users ranked by their own order, for want of times": undated}
+def by_recency(owns: Sequence[Own], tally: Tally) -> Iterator[Ranked]:
+    """The newest first, equal times by item id; where a history has no time, the user's own order backwards."""
+    for own in owns:
+        times = own.histories["time"]
+        if times.null_count():
+            tally["users ranked by their own order, for want of times"] += 1
+            places = np.arange(len(times))[::-1]
+        else:
+            places = best_first(times.to_physical().to_numpy(), by_id(own.histories))
+        yield from [Ranked(places)] * len(own.queries)
 
 
-def at_random(_: Tables, pairs: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, Counts]:
-    """A shuffle that hangs on the seed, the query and the history alone, so that no chunk or shard changes it."""
-    draws = [
-        hashlib.blake2b(f"{seed}\0{query}\0{item}".encode(), digest_size=16).digest()
-        for query, item in pairs.select("query_id", "item_id").iter_rows()
-    ]
-    return pairs.sort("query_order", pl.Series(draws, dtype=pl.Binary), "item_id"), {}
+def at_random(owns: Sequence[Own], _: Tally, seed: int) -> Iterator[Ranked]:
+    """A shuffle that hangs on the seed, user, query and history alone, so that no chunk or shard changes it."""
+    for own in owns:
+        for user, query in own.queries.select("user_id", "query_id").iter_rows():
+            draws = [draw(seed, user, query, item) for item in own.histories["item_id"]]
+            yield Ranked(np.array(sorted(range(len(draws)), key=draws.__getitem__)))
 
 
-def in_own_order(_: Tables, pairs: pl.DataFrame) -> tuple[pl.DataFrame, Counts]:
+def in_own_order(owns: Sequence[Own], _: Tally) -> Iterator[Ranked]:
     """All of the user's histories as they come."""
-    return pairs, {}
+    for own in owns:
+        yield from [Ranked(np.arange(len(own.histories)))] * len(own.queries)
 
 
-def by_words(tables: Tables, pairs: pl.DataFrame, texts: Texts) -> tuple[pl.DataFrame, Counts]:
+def by_words(owns: Sequence[Own], tally: Tally, texts: Texts) -> Iterator[Ranked]:
     """The largest BM25 of query and history first; each user's histories are a corpus of their own."""
-    scores, counts = [np.zeros(0, np.float32)], Counter[str]()
-    for own in pairs.partition_by("user_id", maintain_order=True):  # in the pairs' order: a user's rows stand together
-        pair = compared(tables, own, texts)
-        queries, histories = list(map(words_of, pair.queries)), list(map(words_of, pair.histories))
-        found = bm25(queries, histories)
-        scores.append(found[pair.rows, pair.columns])
-        counts["queries without a word to compare"] += queries.count([])
-        counts["histories without a word to compare"] += histories.count([])
-        counts["queries that share no word with any history"] += int((~found.any(axis=1)).sum())
-    return best_first(pairs, np.concatenate(scores)), counts
+    for own in owns:
+        queries = list(map(words_of, texts.of_queries(own.queries)))
+        histories = list(map(words_of, texts.of_histories(own.histories)))
+        tally["queries without a word to compare"] += queries.count([])
+        tally["histories without a word to compare"] += histories.count([])
+        ids = by_id(own.histories)
+        for scores in bm25(queries, histories):
+            tally["queries that share no word with any history"] += not scores.any()
+            yield Ranked(best_first(scores, ids), scores)
 
 
-def by_similarity(tables: Tables, pairs: pl.DataFrame, texts: Texts, encode: Encode) -> tuple[pl.DataFrame, Counts]:
-    """The largest dot product of query and history first."""
-    pair = compared(tables, pairs, texts)
-    encoded = encode(pair.queries + pair.histories)
-    left, right = np.split(encoded.vectors, [len(pair.queries)])
-    scores = dots(left, right, pair.rows, pair.columns)
-    if not np.isfinite(scores).all():
-        raise SteerxError("the encoder gives scores that are no finite numbers: try --dtype float32 or another --model")
-    return best_first(pairs, scores), {
-        "texts cut to what the encoder takes": encoded.truncated,
-        "batches halved for memory": encoded.halved,
-        "queries that came out blank for the encoder": sum(not text.strip() for text in pair.queries),
-        "histories that came out blank for the encoder": sum(not text.strip() for text in pair.histories),
-    }
+def by_similarity(owns: Sequence[Own], tally: Tally, texts: Texts, encode: Encode) -> Iterator[Ranked]:
+    """The largest dot product of query and history first; the texts of all users are encoded together."""
+    queries = [text for own in owns for text in texts.of_queries(own.queries)]
+    histories = [text for own in owns for text in texts.of_histories(own.histories)]
+    tally["queries that came out blank for the encoder"] += sum(not text.strip() for text in queries)
+    tally["histories that came out blank for the encoder"] += sum(not text.strip() for text in histories)
+    encoded = encode(queries + histories)
+    tally["texts cut to what the encoder takes"] += encoded.truncated
+    tally["batches halved for memory"] += encoded.halved
+    left, right = np.split(encoded.vectors, [len(queries)])
+    for own in owns:
+        asked, left = np.split(left, [len(own.queries)])
+        written, right = np.split(right, [len(own.histories)])
+        ids = by_id(own.histories)
+        for vector in asked:
+            # Row by row, not as one product: that may give equal rows scores that differ in the last bit.
+            scores = np.einsum("nd,d->n", written, vector)
+            yield Ranked(best_first(finite(scores), ids), scores)
 
 
 # --- what they are made of --------------------------------------------------------------------------------------------
 
 
-def compared(tables: Tables, pairs: pl.DataFrame, texts: Texts) -> Compared:
-    """The texts of the queries and histories among the pairs."""
-    asked, rows = np.unique(pairs["query_order"].to_numpy(), return_inverse=True)
-    written, columns = np.unique(pairs["history_order"].to_numpy(), return_inverse=True)
-    queries, histories = tables["queries"][asked], tables["histories"][written]
-    return Compared(texts.of_queries(queries), texts.of_histories(histories), rows, columns)
+def own_of(queries: pl.DataFrame, histories: pl.DataFrame) -> list[Placed]:
+    """Each user who has both, and where their queries and their histories start."""
+    written = {user: (start, count) for user, start, count in runs(histories)}
+    return [
+        Placed(first, start, Own(queries.slice(first, asked), histories.slice(start, count)))
+        for user, first, asked in runs(queries)
+        for start, count in [written.get(user, (0, 0))]
+        if count
+    ]
+
+
+def runs(rows: pl.DataFrame) -> Iterator[tuple[str, int, int]]:
+    """Each user, the first of their rows, and how many they are: a user's stand together."""
+    start = 0
+    for user, count in rows.select(pl.col("user_id").rle().struct.unnest()).select("value", "len").iter_rows():
+        yield user, start, count
+        start += count
+
+
+def by_id(histories: pl.DataFrame) -> Places:
+    """The place of each history among the user's, by item id: what equal ones are ranked by."""
+    return histories["item_id"].rank("ordinal").to_numpy()
+
+
+def best_first(scores: NDArray[Any], ids: Places) -> Places:
+    """The places of the largest scores first, of equal ones the smaller id."""
+    return np.lexsort((ids, -scores))
+
+
+def draw(seed: int, *names: str) -> bytes:
+    """A lot that nobody else has."""
+    return hashlib.blake2b("\0".join((str(seed), *names)).encode(), digest_size=16).digest()
+
+
+def finite(scores: Vectors) -> Vectors:
+    """The scores, if they are any."""
+    if not np.isfinite(scores).all():
+        raise SteerxError("the encoder gives scores that are no finite numbers: try --dtype float32 or another --model")
+    return scores
 
 
 def filled(template: str, rows: pl.DataFrame) -> list[str]:
@@ -188,38 +234,25 @@ def filled(template: str, rows: pl.DataFrame) -> list[str]:
 
 
 def words_of(text: str) -> Words:
-    """The words that BM25 counts: all of them, in lower case."""
-    return re.findall(r"\w+", text.lower())
+    """The words that BM25 counts: all of them, in lower case, however their accents are written."""
+    return re.findall(r"\w+", unicodedata.normalize("NFC", text.lower()))
 
 
-def bm25(queries: list[Words], histories: list[Words]) -> Vectors:
-    """The score of each query (row) and each history (column), of one user; 0 where they share no word."""
+def bm25(queries: list[Words], histories: list[Words]) -> Iterator[Vectors]:
+    """For each query the score of each history, of one user; 0 where they share no word."""
     os.environ.setdefault("DISABLE_TQDM", "1")  # bm25s' bars start a thread even when switched off
     import bm25s
 
-    scores = np.zeros((len(queries), len(histories)), np.float32)
-    if any(histories):  # without a word there is no mean length
-        index = bm25s.BM25(method=BM25, k1=K1, b=B, dtype="float64")
-        index.index(histories, create_empty_token=False, show_progress=False)
-        for row, words in enumerate(queries):
-            scores[row] = index.get_scores_from_ids(index.get_tokens_ids(words))
-    return scores
-
-
-def dots(left: Vectors, right: Vectors, rows: Places, columns: Places) -> Vectors:
-    """The dot product of each pair of vectors, some thousand pairs at a time."""
-    step = 16_384  # 50 MB of 768 numbers, twice
-    parts = [
-        np.einsum("nd,nd->n", left[rows[start : start + step]], right[columns[start : start + step]])
-        for start in range(0, len(rows), step)
-    ]
-    return np.concatenate([np.zeros(0, np.float32), *parts])
-
-
-def best_first(pairs: pl.DataFrame, scores: Vectors) -> pl.DataFrame:
-    """The largest score first, as it will be stored; equal ones by item id."""
-    scored = pairs.with_columns(score=pl.Series(scores, dtype=pl.Float32))
-    return scored.sort("query_order", "score", "item_id", descending=[False, True, False])
+    if not any(histories):  # no mean length
+        yield from [np.zeros(len(histories), np.float32)] * len(queries)
+        return
+    # The words that nobody asks for count in a text's length only: as one word they cost the index nothing.
+    asked = {word for words in queries for word in words}
+    corpus = [[word if word in asked else "\0" for word in words] for words in histories]
+    index = bm25s.BM25(method=BM25, k1=K1, b=B, dtype="float64")
+    index.index(corpus, create_empty_token=False, show_progress=False)
+    for words in queries:
+        yield index.get_scores_from_ids(index.get_tokens_ids(words)).astype(np.float32)
 
 
 # --- the stage --------------------------------------------------------------------------------------------------------
@@ -228,22 +261,35 @@ def best_first(pairs: pl.DataFrame, scores: Vectors) -> pl.DataFrame:
 def retrieve(tables: Tables, ranking: Ranking, top_k: int | None) -> tuple[pl.DataFrame, Counts]:
     """The histories of each query, ranked from 1."""
     queries, histories = tables["queries"], tables["histories"]
-    pairs = pairs_of(queries, histories)
-    ranked, counts = ranking(tables, pairs)
-    place = pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("query_order")
-    kept = ranked.with_columns(rank=place).filter(pl.col("rank") <= (top_k or len(pairs)))
-    scored = kept if "score" in kept.columns else kept.with_columns(score=pl.lit(None, pl.Float32))
-    written = histories.drop("user_id", "item_id", "time")[kept["history_order"]]
-    rows = scored.hstack(written).select(RETRIEVED.columns.names)
-    return rows, {**counts, **shortfalls(queries, pairs, top_k)}
+    owns, tally = own_of(queries, histories), Tally()
+    asked = [(first + number, start) for first, start, own in owns for number in range(len(own.queries))]
+    found = zip(asked, ranking([own for _, _, own in owns], tally), strict=True)
+    kept = pl.DataFrame(
+        [
+            (query, start + place, rank, None if scores is None else scores[place])
+            for (query, start), (places, scores) in found
+            for rank, place in enumerate(places[:top_k].tolist(), 1)
+        ],
+        schema={"query": pl.Int64, "history": pl.Int64, "rank": pl.Int32, "score": pl.Float32},
+        orient="row",
+    )
+    rows = pl.concat(
+        [
+            queries.select("user_id", "query_id")[kept["query"]],
+            kept.select("rank", "score"),
+            histories.drop("user_id")[kept["history"]],
+        ],
+        how="horizontal",
+    )
+    return rows.select(RETRIEVED.columns.names), {**tally, **shortfalls(queries, owns, top_k)}
 
 
-def shortfalls(queries: pl.DataFrame, pairs: pl.DataFrame, top_k: int | None) -> Counts:
+def shortfalls(queries: pl.DataFrame, owns: Sequence[Placed], top_k: int | None) -> Counts:
     """How many queries did not get what was asked for."""
-    found = pairs.group_by("query_order").len()["len"]
+    found = [len(own.histories) for _, _, own in owns for _ in range(len(own.queries))]
     return {
         "queries without any history": len(queries) - len(found),
-        "queries with fewer histories than top-k": int((found < (top_k or 0)).sum()),
+        "queries with fewer histories than top-k": sum(count < (top_k or 0) for count in found),
     }
 
 
