@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from steerx_cli.core.text import is_utf8
 from steerx_cli.lm.templates import Task
-from steerx_cli.tools.import_.texts import Bad, Item, Reader, Text
+from steerx_cli.tools.import_.formats.format import Reader
+from steerx_cli.tools.import_.records import Bad
+from steerx_cli.tools.import_.texts import Item, Text
 
 _TRAPS: list[Any] = [
     *("", " ", "\ud800", "\0", "nan", "inf", "-1e999", "9" * 5000, "2014", "0000", "9999-12-31T23:59:59-14:00"),

@@ -20,6 +20,7 @@ TEXT_KINDS = ("jsonl", "json", "csv", "tsv")
 KINDS = (*TEXT_KINDS, *(f"{kind}.gz" for kind in TEXT_KINDS), "parquet")
 LONG_TEXT = "long " * 2_000_000  # 10 MB
 _LINE_END = re.compile(rb"\r\n?|\n")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _ODD_VALUES: tuple[Any, ...] = (
     *(
         None,
@@ -183,7 +184,7 @@ def _json_line(draw: Random, record: Any) -> tuple[bytes, Record | None]:
 
 
 def _has_surrogates(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+    return _SURROGATE.search(text) is not None
 
 
 def _table_lines(records: list[Any], delimiter: str) -> list[tuple[bytes, Record | None]]:

@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -62,7 +62,9 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 def children() -> ForkServerContext:
     """A server that makes processes quickly, from a copy of Python in which all that a stage imports is there."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["steerx_cli.stages.retrieve", "pandas", "pyarrow.acero"])
+    context.set_forkserver_preload(
+        ["steerx_cli.stages.retrieve", "steerx_cli.tools.import_.work", "pandas", "pyarrow.acero"]
+    )
     return context
 
 
@@ -73,23 +75,38 @@ def child(target: Callable[..., object], *arguments: object) -> BaseProcess:
     return process
 
 
+WRITING = ("core/job.py", "core/outputs.py", "core/artifacts.py", "core/files.py")  # what keeps and writes results
+
+
 def die_at_line(number: int, work: Callable[..., object], *arguments: object) -> None:
     """Do `work`, and be killed before the `number`-th line that it comes to in what keeps and writes results."""
-    left = number
-    writing = tuple(f"{os.sep}core{os.sep}{name}.py" for name in ("job", "outputs", "artifacts", "files"))
+    at_line(number, WRITING, lambda: os.kill(os.getpid(), signal.SIGKILL), work, *arguments)
+
+
+def at_line(
+    number: int, modules: Collection[str], happens: Callable[[], None], work: Callable[..., object], *arguments: object
+) -> int:
+    """Do `work`, and let something happen once, before the `number`-th line in some modules; tell how many came."""
+    came = 0
+    places = tuple(f"{os.sep}{module.replace('/', os.sep)}" for module in modules)
 
     def count(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
-        nonlocal left
-        if not frame.f_code.co_filename.endswith(writing):
+        nonlocal came
+        if not frame.f_code.co_filename.endswith(places):
             return None
         if event == "line":
-            left -= 1
-            if left <= 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            came += 1
+            if came == number:
+                happens()
         return count
 
+    before = sys.gettrace()
     sys.settrace(count)
-    work(*arguments)
+    try:
+        work(*arguments)
+    finally:
+        sys.settrace(before)
+    return came
 
 
 def moments(seed: int, longest: float) -> Callable[[], float]:

@@ -142,7 +142,13 @@ def _entries(summary: Summary) -> Iterator[tuple[str, str]]:
 
 def _settings(parameters: Mapping[str, object]) -> str:
     """Parameters as a person types them."""
-    return ", ".join(f"{name.replace('_', '-')} {value}" for name, value in parameters.items() if value is not None)
+    return ", ".join(
+        f"{name.replace('_', '-')} {_typed(value)}" for name, value in parameters.items() if value is not None
+    )
+
+
+def _typed(value: object) -> object:
+    return " ".join(f"{name}={part}" for name, part in value.items()) if isinstance(value, Mapping) else value
 
 
 def _time(summary: Summary) -> str:

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from steerx_cli import console
-from steerx_cli.commands.options import DryRun, Overwrite, Seed, Telling, bundled
+from steerx_cli.commands.options import DryRun, Overwrite, Telling, bundled
+from steerx_cli.core.errors import SteerxError
 
 SOURCE = "What the files are"
 CHOICE = "Which users and texts"
@@ -18,7 +19,7 @@ PRIVACY = "Whose names"
 
 @dataclass(frozen=True)
 class Column:
-    """One of our names, and what a file calls it."""
+    """One of our names, and what a file calls it; "" where a column that has our name is something else."""
 
     name: str
     theirs: str
@@ -27,9 +28,19 @@ class Column:
 def parse_column(given: str) -> Column:
     """Read NAME=COLUMN."""
     name, equals, theirs = str(given).partition("=")
-    if not (name and equals and theirs):
+    if not (name and equals):
         raise typer.BadParameter(f"{given} is not NAME=COLUMN, such as response=body")
     return Column(name, theirs)
+
+
+def by_name(columns: list[Column]) -> dict[str, str]:
+    """The mapping that they make together."""
+    found: dict[str, str] = {}
+    for column in columns:
+        if column.name in found:
+            raise SteerxError(f"--column {column.name} is given twice: name one column for it")
+        found[column.name] = column.theirs
+    return found
 
 
 @bundled
@@ -37,12 +48,12 @@ def import_(
     telling: Telling,
     source: Annotated[
         Literal["generic", "amazon", "dpl", "longlamp", "lamp"],
-        typer.Argument(metavar="FORMAT", help="generic, amazon, dpl, longlamp or lamp.", show_default=False),
+        typer.Argument(metavar="FORMAT", help="What the files are.", show_default=False),
     ],
     files: Annotated[
         list[str],
         typer.Argument(
-            help="Files (.jsonl, .json, .csv, .tsv, .parquet, also .gz), or the Hugging Face id of a data set.",
+            help="Files (JSON, CSV, Parquet, also .gz), folders of them, or a data set's id on Hugging Face.",
             metavar="FILE|ID...",
         ),
     ],
@@ -88,7 +99,9 @@ def import_(
     ] = False,
     users: Annotated[
         int | None,
-        typer.Option("--users", help="Only the N users with the most histories.", min=1, rich_help_panel=CHOICE),
+        typer.Option(
+            "--users", help="Only the N users with the most histories.", min=1, metavar="N", rich_help_panel=CHOICE
+        ),
     ] = None,
     min_chars: Annotated[
         int, typer.Option("--min-chars", help="Shortest text, in characters.", min=1, rich_help_panel=CHOICE)
@@ -106,7 +119,7 @@ def import_(
         int | None,
         typer.Option(
             "--last",
-            help="Each user's last K texts; without it the source's own queries, or 1 where it has none.",
+            help="Each user's last K texts. Without it the source's own queries; where it has none, 1.",
             metavar="K",
             min=0,
             rich_help_panel=QUERIES,
@@ -115,7 +128,7 @@ def import_(
     split: Annotated[
         Literal["development", "test"] | None,
         typer.Option(
-            "--split", help="Of the source's own queries; else a file's name says it.", rich_help_panel=QUERIES
+            "--split", help="Of all queries; else what the source says, or a file's name.", rich_help_panel=QUERIES
         ),
     ] = None,
     development: Annotated[
@@ -128,7 +141,7 @@ def import_(
             rich_help_panel=QUERIES,
         ),
     ] = None,
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Of that draw.", rich_help_panel=QUERIES)] = 0,
     pseudonymous: Annotated[
         bool,
         typer.Option("--pseudonyms", help="Give users other names, by a hash with a key.", rich_help_panel=PRIVACY),
@@ -147,19 +160,19 @@ def import_(
     Example: steerx import generic posts.jsonl --column user_id=author --column response=body --data data/mine
     """
     from steerx_cli.tools.import_.choose import Rules
-    from steerx_cli.tools.import_.hub import find_data
+    from steerx_cli.tools.import_.files.places import find_data
+    from steerx_cli.tools.import_.files.rows import How
     from steerx_cli.tools.import_.pseudonyms import read_key
     from steerx_cli.tools.import_.request import Request
-    from steerx_cli.tools.import_.rows import How
     from steerx_cli.tools.import_.work import Import
 
     request = Request(
         format=source,
         files=find_data(files, config, split, download=not dry_run),
         metadata=find_data(metadata or [], config, None, download=not dry_run),
-        how=How(encoding, delimiter),
-        task=task,
-        columns={column.name: column.theirs for column in columns or []},
+        how=How(encoding, delimiter.replace("\\t", "\t")),
+        task=task and task.lower().replace("_", "-"),  # as in LaMP_4
+        columns=by_name(columns or []),
         input_text=input_text,
         split=split,
         rules=Rules(last, min_chars, min_histories, unique),

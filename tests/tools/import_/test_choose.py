@@ -1,6 +1,5 @@
 """What becomes a history and what a query."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -95,6 +94,26 @@ def test_of_equal_texts_the_latest_is_kept() -> None:
     assert chosen(*texts, rules=Rules(last=1, unique=False)) == ("b c a", "d")
 
 
+def test_spaces_capitals_and_ways_to_write_an_accent_do_not_make_another_text() -> None:
+    texts = [text("a", "Caf\u00e9  au\nlait ", time=1), text("b", "cafe\u0301 AU lait", time=2), text("c", "x", time=3)]
+    found = choose(texts, LAST)
+    assert (ids(found.histories), found.histories[0].response) == ("b", "cafe\u0301 AU lait")
+    assert chosen(*texts, text("q", "CAFÉ au lait", split="test"), rules=Rules(unique=False)) == ("c", "q")
+
+
+def test_queries_too_are_in_time_order() -> None:
+    texts = [text("a"), text("late", time=2, split="test"), text("early", time=1, split="development")]
+    assert chosen(*texts, rules=OWN) == ("a", "early late")
+
+
+def test_what_is_left_out_of_users_who_are_left_out_is_counted_too() -> None:
+    assert noted(choose([text("a", "no"), text("b", "yes, long")], Rules(1, 5))) == {
+        words.SHORT: 1,
+        words.FEW: 1,
+        words.UNDATED: 1,
+    }
+
+
 def test_without_unique_no_history_is_the_answer_all_the_same() -> None:
     texts = [text("a", time=1), text("b", "same", time=2), text("c", "same", time=3)]
     assert chosen(*texts, rules=Rules(last=1, unique=False)) == ("a", "c")
@@ -114,7 +133,7 @@ def test_short_texts_are_left_out_before_the_last_are_taken() -> None:
 def test_a_user_with_too_little_is_left_out_and_told_of(rules: Rules, why: str) -> None:
     found = choose([text("a", time=1), text("b", time=2)], rules)
     assert found.is_empty
-    assert found.counts == Counter({why: 1})
+    assert noted(found) == {why: 1}
 
 
 def test_a_user_may_have_no_histories_where_none_are_asked_for() -> None:

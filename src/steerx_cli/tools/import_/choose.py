@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
+from unicodedata import normalize
 
 from steerx_cli.tools.import_.texts import Text
 
@@ -39,9 +40,9 @@ def choose(texts: Sequence[Text], rules: Rules) -> Chosen:
     counts: Counts = Counter()
     texts = list(named(texts))
     if rules.last is not None:
-        texts = answered(texts, counts)
+        texts = unasked(texts, counts)
     histories, queries = [text for text in texts if text.split is None], [text for text in texts if text.split]
-    histories = in_time_order(histories, counts)
+    histories, queries = in_time_order(histories, counts), in_time_order(queries, Counter())
     histories = counted(histories, (text for text in histories if is_long(text, rules.min_chars)), counts, SHORT)
     if rules.unique:
         histories = counted(histories, latest(histories), counts, REPEATED)
@@ -50,9 +51,9 @@ def choose(texts: Sequence[Text], rules: Rules) -> Chosen:
     answers = {sameness(query) for query in queries if query.response is not None}
     histories = counted(histories, (text for text in histories if sameness(text) not in answers), counts, ANSWERS)
     if len(histories) < rules.min_histories:
-        return Chosen([], [], Counter({FEW: 1}))
+        return Chosen([], [], counts + Counter({FEW: 1}))
     if not queries and rules.last != 0:
-        return Chosen([], [], Counter({UNASKED: 1}))
+        return Chosen([], [], counts + Counter({UNASKED: 1}))
     return Chosen(distinct(histories, counts), distinct(queries, counts), counts)
 
 
@@ -80,8 +81,8 @@ def named(texts: Sequence[Text]) -> Iterator[Text]:
         yield text if text.text_id else replace(text, text_id=f"{number:0{digits}}")
 
 
-def answered(texts: Sequence[Text], counts: Counts) -> list[Text]:
-    """The source's own queries as texts like all others."""
+def unasked(texts: Sequence[Text], counts: Counts) -> list[Text]:
+    """The source's own queries as texts like all others, where they are answered."""
     return counted(
         texts, (replace(text, split=None) for text in texts if text.response is not None), counts, UNANSWERED
     )
@@ -102,8 +103,12 @@ def is_long(text: Text, least: int) -> bool:
 
 
 def sameness(text: Text) -> Hashable:
-    """What two texts share that are the same: a label alone (a tag, a score) says nothing without what it is for."""
-    return (text.input, text.response) if text.is_label else text.response
+    """What two texts share that are the same, whatever their spaces and capitals: the answer would be given away.
+
+    A label alone (a tag, a score) says nothing without what it is for.
+    """
+    said = text.response and " ".join(normalize("NFC", text.response).casefold().split())
+    return (text.input, said) if text.is_label else said
 
 
 def latest(texts: Sequence[Text]) -> list[Text]:

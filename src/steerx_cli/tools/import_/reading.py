@@ -1,7 +1,7 @@
 """Files → the spool: every record of them, or where it stands and why it cannot be used."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -10,17 +10,20 @@ from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.progress import Progress
 from steerx_cli.lm.templates import check_placeholders
 from steerx_cli.tools.import_.choose import Counts
+from steerx_cli.tools.import_.files.rows import columns_of, read_rows
+from steerx_cli.tools.import_.formats.format import Reader, Reading
 from steerx_cli.tools.import_.pseudonyms import pseudonyms
+from steerx_cli.tools.import_.records import Bad, Row, Values
 from steerx_cli.tools.import_.request import Request, split_of
-from steerx_cli.tools.import_.rows import columns_of, read_rows
 from steerx_cli.tools.import_.spool import Reject, Spool
-from steerx_cli.tools.import_.texts import Bad, Item, Reader, Reading, Row, Split, Text, Values
+from steerx_cli.tools.import_.texts import Item, Split, Text
 
 Found = TypeVar("Found")
 Makes = Callable[[Values], Iterable[Found | Bad]]
 
 _ANSWERS = "golds"  # the list in LaMP's files of answers
 _ROWS_TOLD = 1000  # at once to whoever watches
+_LONGEST_NAME, _MOST_NAMES = 32, 50  # of columns, in a sentence
 _DESCRIBED = "items of the metadata left out, described before"
 
 
@@ -61,7 +64,13 @@ def check_columns(request: Request) -> None:
         there = columns_of(file, request.how)
         missing = [] if there is None else [name for name in request.columns.values() if name not in there]
         if missing:
-            raise SteerxError(f"{file} has no column {missing[0]!r}: its columns are {', '.join(there or ())}")
+            raise SteerxError(f"{file} has no column {missing[0]!r}: its columns are {_listed(there or [])}")
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """Names of columns, for a sentence: where a file has no header they are a person's texts, so none is said whole."""
+    names = [name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME // 2]}…" for name in columns]
+    return ", ".join([*names[:_MOST_NAMES], *(["…"] if len(names) > _MOST_NAMES else [])])
 
 
 class _Reading:

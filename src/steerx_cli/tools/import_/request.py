@@ -9,10 +9,11 @@ from typing import Any
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.tools.import_.choose import Rules
+from steerx_cli.tools.import_.files.rows import How
 from steerx_cli.tools.import_.formats import FORMATS
+from steerx_cli.tools.import_.formats.format import Format
 from steerx_cli.tools.import_.pseudonyms import check_of
-from steerx_cli.tools.import_.rows import How
-from steerx_cli.tools.import_.texts import Format, Split
+from steerx_cli.tools.import_.texts import Split
 
 
 @dataclass(frozen=True)

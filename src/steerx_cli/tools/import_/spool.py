@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +10,9 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.order import user_order
+from steerx_cli.core.text import is_utf8
 from steerx_cli.tools.import_.texts import Item, Split, Text
 
 _AT_ONCE = 1024  # rows between two steps to the disk,
@@ -19,7 +22,7 @@ _CACHE_KIB = 64 * 1024
 _TABLES = (
     "CREATE TABLE texts (place BLOB, user TEXT, body TEXT)",
     "CREATE TABLE items (id TEXT PRIMARY KEY, fields TEXT) WITHOUT ROWID",
-    "CREATE TABLE rejects (file TEXT, line INTEGER, entry INTEGER, reason TEXT)",
+    "CREATE TABLE rejects (file BLOB, line INTEGER, entry INTEGER, reason TEXT)",
     "CREATE TABLE chosen (user TEXT PRIMARY KEY, histories INTEGER, draw BLOB, split TEXT) WITHOUT ROWID",
 )
 _IN_ORDER = "CREATE TABLE sorted AS SELECT user, body FROM texts ORDER BY place, user, rowid"
@@ -51,6 +54,8 @@ class Spool:
         """Keep everything in files that lie beside the result, where there is room for it anyway."""
         self._folder = folder
         place = str(folder.absolute()).replace("'", "''")
+        if not is_utf8(place):
+            raise SteerxError(f"{folder.absolute()} has bytes in its name that are not UTF-8: name another folder")
         with _told(folder):
             self._base = sqlite3.connect("", isolation_level=None)
             # Temporary files go to the system's own place otherwise, which is often small, or memory.
@@ -95,7 +100,8 @@ class Spool:
 
     def reject(self, reject: Reject) -> None:
         """Keep where something stood that cannot be used."""
-        self._write("INSERT INTO rejects VALUES (?, ?, ?, ?)", [reject])
+        file = os.fsencode(reject.file)  # the name of a file need not be UTF-8
+        self._write("INSERT INTO rejects VALUES (?, ?, ?, ?)", [(file, *reject[1:])])
 
     def sort(self) -> None:
         """Put the texts in the order of users that all artifacts share, a user's own as they were read."""
@@ -144,8 +150,8 @@ class Spool:
 
     def rejects(self) -> Iterator[Reject]:
         """What could not be used, as it was read."""
-        for row in self._rows("SELECT * FROM rejects ORDER BY rowid"):
-            yield Reject(*row)
+        for file, *where in self._rows("SELECT * FROM rejects ORDER BY rowid"):
+            yield Reject(os.fsdecode(file), *where)
 
     def _set(self, setting: str) -> None:
         self._base.execute(f"PRAGMA {setting}")

@@ -31,6 +31,15 @@ def _most(counts: Counts) -> str:
     return ", ".join(f"{what} ({number:,})" for what, number in counts.most_common(2) if number)
 
 
+def _state(file: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is replaced or written to; None where it went away."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 class Import:
     """One import into one folder; what can be refused is refused before anything is read."""
 
@@ -41,10 +50,12 @@ class Import:
         self._histories = Output(artifact_path(folder, "histories"), HISTORIES, overwrite, "--data")
         self._queries = Output(artifact_path(folder, "queries"), QUERIES, overwrite, "--data")
         self._outputs = (self._histories, self._queries)
-        for output in self._outputs:
-            output.check_place(*request.files, *request.metadata)
+        files = (*request.files, *request.metadata)
+        for output in (*self._outputs, replace(self._histories, path=folder / REJECTS)):
+            output.check_place(*files)
         check_options(request)
         check_columns(request)
+        self._seen = {file: _state(file) for file in files}
         self._parameters = request.parameters()
         check_parameters(self._parameters)
         self._up_to_date = self._is_finished()
@@ -65,6 +76,7 @@ class Import:
     def _do(self, spool: Spool, progress: Progress) -> None:
         request = self._request
         counts = read_all(request, spool, progress)
+        self._check_unchanged()
         if request.rules.last is None and not spool.has_queries:
             request = replace(request, rules=replace(request.rules, last=1))
         progress.start("import: sorting", None, "rows")
@@ -79,6 +91,12 @@ class Import:
             told = {name: number for name, number in sorted(counts.items()) if number}
             histories.close(self._record(HISTORIES), told)
             queries.close(self._record(QUERIES), {})
+
+    def _check_unchanged(self) -> None:
+        """The provenance speaks of what was in the files before they were read."""
+        for file, state in self._seen.items():
+            if _state(file) not in (state, None):
+                raise SteerxError(f"{file} was changed while it was read: run the same command again")
 
     def _is_finished(self) -> bool:
         # Both are looked at: what is there and is something else is refused, whichever it is.

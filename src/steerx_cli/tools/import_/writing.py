@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ _ROWS_AT_ONCE = 1024  # on their way to the disk,
 _SIZE_AT_ONCE = 2**22  # or so many characters, for texts can be long
 
 UNKNOWN = "texts whose item the metadata do not have"
+UNKNOWN_ANSWER = "queries whose answer is not known"
 BLANK = "texts with a blank input"
 BEYOND = "users left out, with fewer histories than those of --users"
 
@@ -57,17 +58,18 @@ def write(spool: Spool, request: Request, histories: Whole, queries: Whole, prog
     for texts, drawn in spool.chosen():
         chosen = choose(texts, request.rules)
         counts.update(chosen.counts)
-        written.add([rows.history(text) for text in chosen.histories], size_of(chosen.histories))
-        asked.add([rows.query(text, drawn) for text in chosen.queries], size_of(chosen.queries))
+        written.add([rows.history(text) for text in chosen.histories])
+        asked.add([rows.query(text, drawn) for text in chosen.queries])
         progress.advance(1)
     written.flush()
     asked.flush()
     return counts
 
 
-def size_of(texts: Iterable[Text]) -> int:
+def size_of(row: Mapping[str, Any]) -> int:
     """How much there is to write, in characters."""
-    return sum(len(text.response or "") + len(text.input or "") for text in texts)
+    texts = [row["input"], row.get("response"), row.get("reference"), *(field["value"] for field in row["fields"])]
+    return sum(len(text) for text in texts if text is not None)
 
 
 class _Rows:
@@ -88,7 +90,10 @@ class _Rows:
         }
 
     def query(self, text: Text, drawn: Split | None) -> dict[str, Any]:
-        split = text.split if self._request.development is None else drawn or "test"
+        split = self._request.split or text.split
+        if self._request.development is not None:
+            split = drawn or "test"
+        self._counts[UNKNOWN_ANSWER] += text.response is None
         return {**self._shared(text), "query_id": text.text_id, "reference": text.response, "split": split}
 
     def _shared(self, text: Text) -> dict[str, Any]:
@@ -125,10 +130,10 @@ class _Batches:
         self._rows: list[dict[str, Any]] = []
         self._users = self._size = 0
 
-    def add(self, rows: list[dict[str, Any]], size: int) -> None:
-        """Take all the rows of one user, `size` characters of text."""
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        """Take all the rows of one user."""
         self._rows += rows
-        self._size += size
+        self._size += sum(map(size_of, rows))
         self._users += bool(rows)
         if len(self._rows) >= _ROWS_AT_ONCE or self._size >= _SIZE_AT_ONCE:
             self.flush()

@@ -4,28 +4,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from steerx_cli.tools.import_.texts import (
-    Bad,
-    Format,
-    Reader,
-    Reading,
-    Split,
-    Text,
-    Values,
+from steerx_cli.tools.import_.formats.format import Format, Reader, Reading, each_text, list_in, parts, rated, the_task
+from steerx_cli.tools.import_.formats.values import (
     date_if_any,
-    each_text,
     fields_in,
     filled_if_any,
     first_there,
     id_if_any,
     id_in,
-    list_in,
     number_if_any,
-    parts,
-    rated,
     text_in,
-    the_task,
 )
+from steerx_cli.tools.import_.records import Bad, Values
+from steerx_cli.tools.import_.texts import Split, Text
 
 
 @dataclass(frozen=True)
@@ -65,7 +56,8 @@ _TASKS = {
         wordings=(
             r"Generate the review text written by a reviewer who has (?:a )?given an? overall rating of "
             r'"?(?P<rating>[0-9](?:\.[0-9]+)?)"? for a product with description "(?P<description>.*)"\.?\s+'
-            r'The summary of the review text is "(?P<headline>.*)"\.?',
+            # A last part takes whatever is left: nothing is looked for twice, however long the text.
+            r'The summary of the review text is "(?P<headline>.*?)(?:"\.?)?',
         ),
     ),
     "abstract": _Task(

@@ -2,25 +2,19 @@
 
 from collections.abc import Iterator
 
-from steerx_cli.tools.import_.texts import (
-    Bad,
-    Format,
-    Item,
-    Reader,
-    Reading,
-    Split,
-    Text,
-    Values,
+from steerx_cli.tools.import_.formats.format import Format, Reader, Reading, rated
+from steerx_cli.tools.import_.formats.values import (
     field_if_any,
     fields_in,
     id_in,
     is_missing,
     number_if_any,
-    rated,
     text_if_any,
     text_in,
     time_if_any,
 )
+from steerx_cli.tools.import_.records import Bad, Values
+from steerx_cli.tools.import_.texts import Item, Split, Text
 
 _SCRIPT = ("getTime", "<span")  # where the page was read wrongly, a title is a piece of its script
 

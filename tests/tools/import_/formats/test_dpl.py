@@ -9,8 +9,10 @@ from hypothesis import given
 
 from anything import check_any, check_text, rendered, spoilt
 from steerx_cli.lm.templates import load_task
-from steerx_cli.tools.import_.dpl import FORMAT
-from steerx_cli.tools.import_.texts import Bad, Item, Reading, Split, Text
+from steerx_cli.tools.import_.formats.dpl import FORMAT
+from steerx_cli.tools.import_.formats.format import Reading
+from steerx_cli.tools.import_.records import Bad
+from steerx_cli.tools.import_.texts import Item, Split, Text
 
 FIRST: Mapping[str, Any] = {
     "asin": "B1",

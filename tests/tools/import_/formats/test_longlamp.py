@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from anything import check_any, check_text, rendered, spoilt
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.templates import load_task
-from steerx_cli.tools.import_.longlamp import FORMAT
-from steerx_cli.tools.import_.texts import Bad, Reading, Text
+from steerx_cli.tools.import_.formats.format import Reading
+from steerx_cli.tools.import_.formats.longlamp import FORMAT
+from steerx_cli.tools.import_.records import Bad
+from steerx_cli.tools.import_.texts import Text
 
 REVIEW = (
     'Generate the review text written by a reviewer who has a given an overall rating of "5.0" for a product with '

@@ -9,8 +9,8 @@ from typing import TextIO, TypeAlias
 
 from steerx_cli.core.artifacts import foreign_columns, foreign_rows
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.tools.import_ import json_lists, lines
-from steerx_cli.tools.import_.texts import Bad, Row, Values
+from steerx_cli.tools.import_.files import json_lists, lines
+from steerx_cli.tools.import_.records import Bad, Row, Values
 
 _TABLES = (".csv", ".tsv")
 _TEXTS = (".jsonl", ".ndjson", ".json", *_TABLES)

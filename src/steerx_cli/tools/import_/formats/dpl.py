@@ -3,25 +3,11 @@
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from steerx_cli.tools.import_.amazon import item
-from steerx_cli.tools.import_.texts import (
-    Bad,
-    Format,
-    Reader,
-    Reading,
-    Split,
-    Text,
-    Values,
-    each_text,
-    fields_in,
-    filled_if_any,
-    id_in,
-    list_in,
-    number_if_any,
-    rated,
-    text_in,
-    time_if_any,
-)
+from steerx_cli.tools.import_.formats.amazon import item
+from steerx_cli.tools.import_.formats.format import Format, Reader, Reading, each_text, list_in, rated
+from steerx_cli.tools.import_.formats.values import fields_in, filled_if_any, id_in, number_if_any, text_in, time_if_any
+from steerx_cli.tools.import_.records import Bad, Values
+from steerx_cli.tools.import_.texts import Split, Text
 
 
 def _reader(_: Reading) -> Reader:

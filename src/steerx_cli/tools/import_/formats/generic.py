@@ -3,23 +3,18 @@
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from steerx_cli.tools.import_.texts import (
-    Bad,
-    Format,
-    Reader,
-    Reading,
-    Split,
-    Text,
-    Values,
+from steerx_cli.tools.import_.formats.format import Format, Reader, Reading, rated
+from steerx_cli.tools.import_.formats.values import (
     fields_in,
     filled_if_any,
     id_if_any,
     id_in,
     number_if_any,
-    rated,
     text_in,
     time_if_any,
 )
+from steerx_cli.tools.import_.records import Bad, Values
+from steerx_cli.tools.import_.texts import Split, Text
 
 _OURS = ("user_id", "item_id", "input", "response", "rating", "time", "split")
 _SPLITS: Mapping[str, Split | None] = {

@@ -5,26 +5,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from steerx_cli.tools.import_.texts import (
-    Bad,
-    Format,
-    Reader,
-    Reading,
-    Split,
-    Text,
-    Values,
+from steerx_cli.tools.import_.formats.format import Format, Reader, Reading, each_text, list_in, parts, the_task
+from steerx_cli.tools.import_.formats.values import (
     date_if_any,
-    each_text,
     field_if_any,
     id_if_any,
     id_in,
-    list_in,
     number_if_any,
-    parts,
     text_in,
-    the_task,
     written,
 )
+from steerx_cli.tools.import_.records import Bad, Values
+from steerx_cli.tools.import_.texts import Split, Text
 
 
 @dataclass(frozen=True)
@@ -43,10 +35,11 @@ def _after(marker: str, field: str) -> str:
     return f".*?{marker}(?P<{field}>.*)"
 
 
-# What is found in an atomic group is not looked for again further on: a long text costs no more than its length.
+# What is found in an atomic group is not looked for again further on, and a last part takes whatever is left: a long
+# text costs no more than its length.
 _CITATION = (
     r'(?>.*?with the title ")(?>(?P<title>.*?)", which reference is related\?)(?>.*?\[1\]: ")'
-    r'(?P<first>.*)"\s*\[2\]: "(?P<second>.*)"\.?'
+    r'(?P<first>.*)"\s*\[2\]: "(?P<second>.*?)(?:"\.?)?'
 )
 _TAGS = r"(?>.*?tags:\s*\[)(?P<tags>[^\]]*)\]\s*description:(?P<description>.*)"
 _TASKS = {

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from steerx_cli.tools.import_ import amazon, dpl, generic, lamp, longlamp
-from steerx_cli.tools.import_.texts import Format
+from steerx_cli.tools.import_.formats import amazon, dpl, generic, lamp, longlamp
+from steerx_cli.tools.import_.formats.format import Format
 
 FORMATS: Mapping[str, Format] = {
     "generic": generic.FORMAT,

@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,28 +13,23 @@ from anything import ANYTHING, OBJECTS, check_reason
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.text import is_utf8
 from steerx_cli.tools.import_.formats import FORMATS
-from steerx_cli.tools.import_.texts import (
-    Bad,
-    Reading,
-    Text,
+from steerx_cli.tools.import_.formats.format import Reading, each_text, list_in, parts, rated, the_task
+from steerx_cli.tools.import_.formats.values import (
     date_if_any,
-    each_text,
     field_if_any,
     fields_in,
     filled_if_any,
     first_there,
     id_if_any,
     id_in,
-    list_in,
     number_if_any,
-    parts,
-    rated,
     text_if_any,
     text_in,
-    the_task,
     time_if_any,
     written,
 )
+from steerx_cli.tools.import_.records import Bad
+from steerx_cli.tools.import_.texts import Text
 
 NAN = float("nan")
 ENDLESS = pytest.param(10**5000, id="endless")  # more digits than Python writes
@@ -147,12 +143,33 @@ def test_milliseconds_are_kept_and_no_time_is_none() -> None:
     assert [time_if_any({"x": value}, "x") for value in (None, NAN, "", " ")] == [None] * 4
 
 
-def test_a_year_is_its_first_moment_where_years_are_expected() -> None:
+def test_a_year_or_a_day_in_digits_is_its_first_moment() -> None:
     first = datetime(2014, 1, 1, tzinfo=UTC).timestamp() * 1000
-    assert [date_if_any({"x": value}, "x") for value in (2014, 2014.0, "2014", " 2014 ")] == [first] * 4
-    for value in ("0000", "20 14", "2014.0"):
-        assert date_if_any({"x": value}, "x") != first
-    assert date_if_any({"x": True}, "x") is None
+    years, days = [2014, 2014.0, "2014", " 2014 ", Decimal(2014)], [20140101, "20140101", "2014-01-01", 20140101.0]
+    assert [time_if_any({"x": value}, "x") for value in [*years, *days]] == [first] * 9
+    assert time_if_any({"x": 20141301}, "x") == 20141301000  # no such month: seconds
+    assert time_if_any({"x": 2014.5}, "x") == 2014500
+    assert [date_if_any({"x": value}, "x") for value in ("20 14", "soon", True)] == [None] * 3
+
+
+def test_what_tables_make_of_texts_and_numbers() -> None:
+    row: dict[str, Any] = {
+        "id": Decimal(12),
+        "name": "Zoë".encode(),
+        "price": Decimal("9.90"),
+        "day": date(2014, 1, 31),
+        "tags": ["a", None, "b"],
+        "raw": b"\xff",
+        "odd": Decimal("NaN"),
+    }
+    assert (id_in(row, "id"), text_in(row, "name"), number_if_any(row, "price")) == ("12", "Zoë", 9.9)
+    assert fields_in(row, {name: name for name in row if name != "raw"}) == {
+        **{"id": "12", "name": "Zoë", "price": "9.9", "day": "2014-01-31", "tags": "a, b"}
+    }
+    for read in (text_in, id_in, field_if_any):
+        with pytest.raises(Bad, match=r"^raw is no text$"):
+            read(row, "raw")
+    assert number_if_any(row, "odd") is None
 
 
 def test_the_first_name_that_is_there() -> None:

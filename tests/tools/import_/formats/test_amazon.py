@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from anything import ANYTHING, check_any, check_item, check_reason, check_text, rendered, spoilt
 from steerx_cli.lm.templates import load_task
-from steerx_cli.tools.import_.amazon import FORMAT
-from steerx_cli.tools.import_.texts import Bad, Item, Reading, Text
+from steerx_cli.tools.import_.formats.amazon import FORMAT
+from steerx_cli.tools.import_.formats.format import Reading
+from steerx_cli.tools.import_.records import Bad
+from steerx_cli.tools.import_.texts import Item, Text
 
 ROW: Mapping[str, Any] = {
     "overall": 5.0,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mangle import KINDS, LONG_TEXT, TEXT_KINDS, Record, mangled
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.tools.import_.rows import How, columns_of, read_rows
-from steerx_cli.tools.import_.texts import Bad, Row
+from steerx_cli.tools.import_.files.rows import How, columns_of, read_rows
+from steerx_cli.tools.import_.records import Bad, Row
 
 FILES, RECORDS = 26, 430  # of each kind; 9 kinds make 100,000 records
 GENTLE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

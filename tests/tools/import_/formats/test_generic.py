@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from anything import check_any, check_text, rendered, spoilt
 from steerx_cli.lm.templates import load_task
-from steerx_cli.tools.import_.generic import FORMAT
-from steerx_cli.tools.import_.texts import Bad, Reading, Text
+from steerx_cli.tools.import_.formats.format import Reading
+from steerx_cli.tools.import_.formats.generic import FORMAT
+from steerx_cli.tools.import_.records import Bad
+from steerx_cli.tools.import_.texts import Text
 
 ROW: Mapping[str, Any] = {
     "user_id": "ann",

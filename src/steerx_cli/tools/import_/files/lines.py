@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO, cast
 
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.tools.import_.texts import Bad
+from steerx_cli.tools.import_.records import Bad
 
 LIMIT = 64 * 2**20  # characters in one record: a longer one is no text of a person's, and would fill the memory
 TOO_LONG = "longer than 64 MiB"

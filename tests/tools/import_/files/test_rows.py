@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.tools.import_ import json_lists, lines, rows
-from steerx_cli.tools.import_.rows import SUFFIXES, How, columns_of, is_readable, read_rows
-from steerx_cli.tools.import_.texts import Bad
+from steerx_cli.tools.import_.files import json_lists, lines, rows
+from steerx_cli.tools.import_.files.rows import SUFFIXES, How, columns_of, is_readable, read_rows
+from steerx_cli.tools.import_.records import Bad
 
 Read = Callable[..., list[tuple[int, Any]]]
 QUOTES = "quotes that are not closed, or not doubled"

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from steerx_cli.tools.import_ import lines
-from steerx_cli.tools.import_.texts import Bad, Values
+from steerx_cli.tools.import_.files import lines
+from steerx_cli.tools.import_.records import Bad, Values
 
 LIST_ENDS = "no JSON from here to the end of the file"
 _AT_ONCE = 4 * 2**20  # characters; most records are smaller, and then are read without a look at where they end

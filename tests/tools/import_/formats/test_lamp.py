@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from anything import check_any, check_reason, check_text, rendered, spoilt
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.templates import load_task
-from steerx_cli.tools.import_.lamp import FORMAT
-from steerx_cli.tools.import_.texts import Bad, Reading, Text
+from steerx_cli.tools.import_.formats.format import Reading
+from steerx_cli.tools.import_.formats.lamp import FORMAT
+from steerx_cli.tools.import_.records import Bad
+from steerx_cli.tools.import_.texts import Text
 
 CITATION = (
     'For an author who has written the paper with the title "On "deep" nets", which reference is related? '

@@ -1,0 +1,1 @@
+"""People's own files: where they are, and the records in them."""

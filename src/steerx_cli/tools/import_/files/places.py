@@ -1,0 +1,96 @@
+"""Where a source's files are: here, or in a data set of Hugging Face's."""
+
+import re
+from collections.abc import Iterable
+from glob import escape
+from pathlib import Path
+
+from steerx_cli.core.errors import SteerxError
+from steerx_cli.lm.files import why_not
+from steerx_cli.tools.import_.files.rows import SUFFIXES, is_readable
+from steerx_cli.tools.import_.request import split_in_name
+from steerx_cli.tools.import_.texts import Split
+
+_ID = re.compile(r"[\w][\w.-]*/[\w.-]+")
+_ABOUT = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}  # what describes a data set
+_DEFAULT = "default"  # the configuration of a data set that has only one; its files lie in data/
+
+
+def find_data(
+    names: Iterable[str], config: str | None, split: Split | None, *, download: bool = True
+) -> tuple[Path, ...]:
+    """The files that are named, and those of the data sets that are."""
+    return tuple(file for name in names for file in _files(name, config, split, download))
+
+
+def _files(name: str, config: str | None, split: Split | None, download: bool) -> list[Path]:
+    place = Path(name)
+    if name and place.is_dir():
+        return _wanted(place, config, split)
+    if place.is_file() or is_readable(place):
+        return [place]  # whether it is there is found out by reading it
+    if not _ID.fullmatch(name):
+        raise SteerxError(
+            f"{name!r} is no file, no folder and no id of a data set of Hugging Face's: name one of these"
+        )
+    return _wanted(_snapshot(name, config, download), config, split)
+
+
+def _wanted(folder: Path, config: str | None, split: Split | None) -> list[Path]:
+    """What a folder has of a configuration and a split; without a split, of development and test."""
+    there = [file for file in sorted(folder.rglob("*")) if is_readable(file) and file.is_file() and not _is_about(file)]
+    files = [file for file in there if _is_of(config, file.relative_to(folder))]
+    found = [file for file in files if not _is_train(file, folder) and _may_be(split, file)]
+    # Where there is nothing else, `train` is only what a whole is called that nobody has split.
+    found = found or [file for file in files if all(_is_train(file, folder) for file in files)]
+    if not found:
+        raise SteerxError(f"{folder} has no file to import: name files, or another --config or --split")
+    return found
+
+
+def _is_about(file: Path) -> bool:
+    """Whether a file says something of the others."""
+    return file.name in _ABOUT
+
+
+def _is_of(config: str | None, place: Path) -> bool:
+    """Whether a file belongs to a configuration: a folder of its name holds it, or its own name starts with it."""
+    if config is None or config in place.parts[:-1]:
+        return True
+    if config == _DEFAULT and place.parts[0] == "data":
+        return True
+    rest = place.name.removeprefix(config)
+    return len(rest) < len(place.name) and not rest[:1].isalnum()
+
+
+def _is_train(file: Path, folder: Path) -> bool:
+    """Whether the words in a file's name, or in that of a folder that holds it there, say that it is for training."""
+    place = file.relative_to(folder)
+    return any("train" in re.split(r"[^a-z]+", part.lower()) for part in place.parts)
+
+
+def _may_be(split: Split | None, file: Path) -> bool:
+    """Whether a file may hold a split: one whose name says nothing may."""
+    return split is None or split_in_name(file) in (split, None)
+
+
+def _snapshot(name: str, config: str | None, download: bool) -> Path:
+    from huggingface_hub import errors, snapshot_download
+
+    http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
+    within = "" if config in (None, _DEFAULT) else f"{escape(str(config))}*"
+    wanted = [f"*{within}{suffix}" for suffix in SUFFIXES]
+    try:
+        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=wanted, local_files_only=not download))
+    except errors.HFValidationError as error:
+        raise SteerxError(
+            f"{name!r} is no file, no folder and no id of a data set of Hugging Face's: name one of these"
+        ) from error
+    except (OSError, http_error) as error:
+        if not download:
+            raise SteerxError(
+                f"the data set {name!r} is not wholly in the cache here, and a dry run downloads nothing: "
+                "leave --dry-run out, or name its files"
+            ) from error
+        what = f"the data set {name!r} cannot be had from Hugging Face: {why_not(error, None)}"
+        raise SteerxError(f"{what}, or download its files where there is a network and name them") from error
