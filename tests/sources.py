@@ -199,6 +199,7 @@ def generic(users: int, each: int, seed: int = 0) -> Iterator[Record]:
 
 def write_lines(path: Path, rows: Iterable[Record]) -> Path:
     """One object a line, packed where the name says so."""
+    path.parent.mkdir(exist_ok=True)
     data = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
     path.write_bytes(gzip.compress(data, 1, mtime=0) if path.suffix == ".gz" else data)
     return path
@@ -212,6 +213,7 @@ def write_list(path: Path, rows: Iterable[Record], within: str | None = None) ->
 
 def write_parquet(path: Path, rows: Iterable[Record]) -> Path:
     """A table."""
+    path.parent.mkdir(exist_ok=True)
     file = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), file)
     path.write_bytes(file.getvalue())

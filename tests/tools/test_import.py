@@ -303,6 +303,44 @@ def test_a_share_of_the_users_is_for_development(uneven: Path, alone: Path, stee
     assert found[0] == found[1] != found[2]
 
 
+def test_a_split_is_of_all_queries_wherever_they_come_from(uneven: Path, alone: Path, steerx: Steerx) -> None:
+    done(steerx("import", "generic", uneven, "--split", "development", "--last", 2, "--data", "data"))
+    assert {row["split"] for row in tables(alone / "data")[1]} == {"development"}
+    write_list(alone / "test_questions.json", sources.lamp("lamp-4", 3, 4)[0])
+    done(
+        steerx("import", "lamp", "test_questions.json", "--task", "LaMP_4", "--split", "development", "--data", "lamp")
+    )
+    assert {row["split"] for row in tables(alone / "lamp")[1]} == {"development"}
+
+
+def test_a_column_that_has_our_name_and_is_something_else(alone: Path, steerx: Steerx) -> None:
+    rows = [{"user_id": "u", "response": f"text {n}", "split": "left", "rating": "5 stars"} for n in range(3)]
+    write_table(alone / "rows.csv", rows)
+    assert steerx("import", "generic", "rows.csv", "--data", "data").code == 2
+    done(steerx("import", "generic", "rows.csv", "--column", "split=", "--column", "rating=", "--data", "data"))
+    assert [len(rows) for rows in tables(alone / "data")] == [2, 1]
+
+
+def test_a_folder_has_training_texts_only_where_they_are_more_texts(alone: Path, steerx: Steerx) -> None:
+    for name in ("train", "test"):
+        write_parquet(alone / "dpl" / f"{name}-00000-of-00001.parquet", sources.dpl(3, 4, seed=len(name)))
+        rows = [{"user_id": "u", "response": f"{name} {n}"} for n in range(3)]
+        write_lines(alone / "own" / f"{name}.jsonl", rows)
+    assert json.loads(done(steerx("import", "dpl", "dpl", "--data", "a", "--json")).out)["rows"] == 12
+    assert json.loads(done(steerx("import", "generic", "own", "--data", "b", "--json")).out)["rows"] == 5
+
+
+def test_answers_that_are_missing_or_left_over_are_counted(alone: Path, steerx: Steerx) -> None:
+    questions, answers = sources.lamp("lamp-5", 4, 3)
+    write_list(alone / "dev_questions.json", questions)
+    write_list(alone / "dev_outputs.json", [answers[0], {"id": "9", "output": "x"}], within="golds")
+    ended = done(
+        steerx("import", "lamp", "dev_questions.json", "dev_outputs.json", "--task", "lamp-5", "--data", "data")
+    )
+    assert "note         queries whose answer is not known: 3\n" in ended.err
+    assert "note         answers left out, to no question that was read: 1\n" in ended.err
+
+
 def test_inputs_are_made_by_a_template(uneven: Path, alone: Path, steerx: Steerx) -> None:
     done(steerx("import", "generic", uneven, "--input-text", "Do {input}, {nothing}!", "--data", "data"))
     assert {row["input"] for rows in tables(alone / "data") for row in rows} == {"Do say, !"}
@@ -331,6 +369,21 @@ def test_users_under_other_names(uneven: Path, alone: Path, steerx: Steerx, monk
     )
 
 
+def test_other_names_do_not_change_who_is_chosen_and_leave_no_own_name(
+    uneven: Path, alone: Path, steerx: Steerx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEERX_KEY", "a key that nobody guesses")
+    choice = ["--users", 4, "--development", 0.5]
+    done(steerx("import", "generic", uneven, *choice, "--data", "open"))
+    done(steerx("import", "generic", uneven, *choice, "--pseudonyms", "--data", "hidden"))
+    told = [sorted((row["reference"], row["split"]) for row in tables(alone / name)[1]) for name in ("open", "hidden")]
+    assert told[0] == told[1]
+    questions, _ = sources.lamp("lamp-4", 3, 4)
+    write_list(alone / "test_questions.json", [{**row, "id": f"own {row['id']} name"} for row in questions])
+    done(steerx("import", "lamp", "test_questions.json", "--task", "lamp-4", "--pseudonyms", "--data", "lamp"))
+    assert not [row for rows in tables(alone / "lamp") for row in rows if " name" in str(row)]
+
+
 # --- rows that cannot be used -----------------------------------------------------------------------------------------
 
 
@@ -355,8 +408,8 @@ def test_what_cannot_be_used_is_counted_by_reason_and_written_with_its_line(
     ended = done(steerx("import", "generic", "flawed.jsonl", "--data", "data"))
     for reason in ("no JSON", "response is missing", "user_id is missing", "response is no text"):
         assert f"note         rows left out, {reason}: 1\n" in ended.err
-    assert "note         where the rows stand that were left out: data/rejects.jsonl\n" in ended.err
-    assert [json.loads(line) for line in (alone / "data" / "rejects.jsonl").read_text().splitlines()] == [
+    assert "note         where the rows stand that were left out: data/import-rejects.jsonl\n" in ended.err
+    assert [json.loads(line) for line in (alone / "data" / "import-rejects.jsonl").read_text().splitlines()] == [
         {"file": "flawed.jsonl", "line": line, "entry": None, "reason": reason}
         for line, reason in [
             (2, "no JSON"),
@@ -388,7 +441,7 @@ def test_an_entry_of_a_profile_is_left_out_alone(alone: Path, steerx: Steerx) ->
     spoilt = {**questions[0], "profile": [*questions[0]["profile"], {"text": 4, "title": "x"}, None]}
     write_list(alone / "test_questions.json", [spoilt])
     done(steerx("import", "lamp", "test_questions.json", "--task", "lamp-4", "--data", "data"))
-    rejects = [json.loads(line) for line in (alone / "data" / "rejects.jsonl").read_text().splitlines()]
+    rejects = [json.loads(line) for line in (alone / "data" / "import-rejects.jsonl").read_text().splitlines()]
     assert [(reject["line"], reject["entry"]) for reject in rejects] == [(1, 5), (1, 6)]
     assert len(tables(alone / "data")[0]) == 4
 
@@ -435,7 +488,7 @@ def test_a_dry_run_writes_nothing(uneven: Path, alone: Path, steerx: Steerx) -> 
 
 def test_json_tells_everything_and_show_goes_back_to_it(uneven: Path, alone: Path, steerx: Steerx) -> None:
     told = json.loads(done(steerx("import", "generic", uneven, "--data", "data", "--json")).out)
-    assert (told["status"], told["rows"], told["users"]) == ("finished", 53, 9)
+    assert (told["status"], told["rows"], told["users"]) == ("finished", 44, 9)
     done(steerx("retrieve", "--data", "data", "--retriever", "recency", "-o", "r.parquet"))
     shown = done(steerx("show", "r.parquet", "--chain", "--rows", 0)).out
     assert "by import of steerx" in shown
@@ -454,7 +507,9 @@ def test_an_import_never_replaces_its_own_source(alone: Path, steerx: Steerx) ->
     [
         (["generic", "nowhere.jsonl"], "nowhere.jsonl"),
         (["generic", "rows.txt"], "rows.txt has none of the suffixes"),
-        (["generic", "rows.csv", "--column", "response=text"], "rows.csv has no column 'text': its columns are"),
+        (["generic", "rows.csv"], "rows.csv has no column 'user_id' among its 6: say with --column user_id=COLUMN"),
+        (["generic", "rows.csv", *COLUMNS, "--column", "x=promt"], "has no column 'promt' among its 6, but 'prompt'"),
+        (["generic", "rows.csv", *COLUMNS, "--column", "input=x"], "--column input is given twice"),
         (["amazon", "rows.jsonl", "--column", "response=text"], "--column says nothing to the format amazon"),
         (["dpl", "rows.jsonl", "--task", "review"], "--task says nothing to the format dpl"),
         (["generic", "rows.jsonl", "--metadata", "rows.csv"], "--metadata says nothing to the format generic"),

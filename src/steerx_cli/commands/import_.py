@@ -85,7 +85,7 @@ def import_(
     ] = None,
     config: Annotated[
         str | None,
-        typer.Option("--config", help="Of a data set's id: its configuration.", rich_help_panel=SOURCE),
+        typer.Option("--config", help="Of a data set or a folder: which part.", rich_help_panel=SOURCE),
     ] = None,
     encoding: Annotated[
         str, typer.Option("--encoding", help="Of text files; a BOM is no matter.", rich_help_panel=SOURCE)
@@ -162,14 +162,15 @@ def import_(
     from steerx_cli.tools.import_.choose import Rules
     from steerx_cli.tools.import_.files.places import find_data
     from steerx_cli.tools.import_.files.rows import How
+    from steerx_cli.tools.import_.formats import FORMATS
     from steerx_cli.tools.import_.pseudonyms import read_key
     from steerx_cli.tools.import_.request import Request
     from steerx_cli.tools.import_.work import Import
 
     request = Request(
         format=source,
-        files=find_data(files, config, split, download=not dry_run),
-        metadata=find_data(metadata or [], config, None, download=not dry_run),
+        files=find_data(files, config, split, training=not FORMATS[source].own_queries, download=not dry_run),
+        metadata=find_data(metadata or [], config, training=True, download=not dry_run),
         how=How(encoding, delimiter.replace("\\t", "\t")),
         task=task and task.lower().replace("_", "-"),  # as in LaMP_4
         columns=by_name(columns or []),

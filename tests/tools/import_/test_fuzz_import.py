@@ -612,7 +612,8 @@ def test_truncated_json_costs_its_own_row(name: str, here: Path) -> None:
     reason = "no JSON from here to the end of the file" if made.is_list else "no JSON"
     assert outcome.rejects == [{"file": made.name, "line": 3, "entry": None, "reason": reason}]
     path.write_bytes(path.read_bytes()[: size // 4])
-    assert import_made(made, path) == f"nothing in the files can be used: rows left out, {reason} (1)"
+    said = f"nothing in the files can be used: rows left out, {reason} (1): see "
+    assert str(import_made(made, path)).startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from steerx_cli.tools.import_.spool import Spool
 from steerx_cli.tools.import_.work import Import
 from support import Ended, Steerx, contents
 
-NAMES = {"histories.parquet", "queries.parquet", "rejects.jsonl"}
+NAMES = {"histories.parquet", "queries.parquet", "import-rejects.jsonl"}
 # Nothing else is left by a kill: what the next import writes over, and its locks.
 HIDDEN = {f".{name}.tmp" for name in NAMES} | {f".{name}.lock" for name in NAMES}
 WRITING = (*support.WRITING, "import_/work.py")  # the sorting and its rows have no file with a name
@@ -186,6 +186,7 @@ def test_ctrl_c_is_one_sentence_and_leaves_what_was_there(
     fill(alone / "reviews.jsonl", 3, 3)
     write_lines(alone / "items.jsonl", sources.amazon_metadata(9))
     given = ["import", "amazon", "reviews.jsonl", "--metadata", "items.jsonl", "--data", "data", "--overwrite"]
+    given += ["--development", "0.5"]  # so that users are chosen before any is written
     if is_there:
         assert steerx(*given, "--last", 2).code == 0
     before = contents(alone)
@@ -195,7 +196,7 @@ def test_ctrl_c_is_one_sentence_and_leaves_what_was_there(
     assert ended == Ended(130, "", "Stopped: nothing was finished; the same command starts over\n")
     after = contents(alone)
     for place in {*after} - {*before}:
-        assert place in (str(alone / "data"), str(alone / "data" / "rejects.jsonl"))
+        assert place in (str(alone / "data"), str(alone / "data" / "import-rejects.jsonl"))
     assert {place: after[place] for place in before} == before
     assert steerx(*given).code == 0
 
@@ -251,7 +252,7 @@ def test_a_disk_that_is_too_small_is_one_sentence(
     ended = steerx("import", "amazon", "many.jsonl", "--data", small_disk)
     place = small_disk / "histories.parquet" if cache else small_disk
     assert ended == Ended(2, "", f"Error: cannot write {place}: {FULL}\n")
-    assert [path.name for path in small_disk.iterdir()] == (["rejects.jsonl"] if cache else [])
+    assert [path.name for path in small_disk.iterdir()] == (["import-rejects.jsonl"] if cache else [])
 
 
 def test_a_file_that_may_not_grow_is_one_sentence(alone: Path) -> None:
@@ -266,14 +267,14 @@ def test_a_file_that_may_not_grow_is_one_sentence(alone: Path) -> None:
     said = "the file would be larger than is allowed here: raise the limit"
     assert (ended.returncode, ended.stdout) == (2, "")
     assert re.fullmatch(rf"Error: cannot write data/(histories|queries)\.parquet: {said}\n", ended.stderr)
-    assert [path.name for path in (alone / "data").iterdir()] == ["rejects.jsonl"]
+    assert [path.name for path in (alone / "data").iterdir()] == ["import-rejects.jsonl"]
 
 
 @pytest.mark.parametrize(
     ("said", "cure"), [("database or disk is full", FULL), ("disk I/O error", "Input/output error")]
 )
 @pytest.mark.parametrize(
-    "at", ["INSERT INTO texts", "INSERT INTO rejects", "CREATE TABLE sorted", "SELECT user", "INSERT INTO chosen"]
+    "at", ["INSERT INTO texts", "INSERT INTO rejects", "CREATE TABLE sorted", "SELECT name", "INSERT INTO chosen"]
 )
 def test_what_the_sorting_cannot_write_is_one_sentence(
     at: str, said: str, cure: str, alone: Path, steerx: Steerx, monkeypatch: pytest.MonkeyPatch
@@ -300,7 +301,7 @@ def test_what_the_sorting_cannot_write_is_one_sentence(
     before, real = contents(alone), sqlite3.connect
     with monkeypatch.context() as patch:
         patch.setattr(sqlite3, "connect", lambda *given, **named: real(*given, **named, factory=Failing))
-        ended = steerx("import", "amazon", "reviews.jsonl", "--data", "data", "--overwrite")
+        ended = steerx("import", "amazon", "reviews.jsonl", "--data", "data", "--overwrite", "--users", 9)
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert ended.err.startswith("Error: cannot write data: ")
     assert FULL in ended.err if cure == FULL else said in ended.err
@@ -384,7 +385,7 @@ def test_a_folder_that_may_not_be_written_is_one_sentence(reviews: Path) -> None
         assert list((place / "closed").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["histories.parquet", "queries.parquet", "rejects.jsonl"])
+@pytest.mark.parametrize("name", ["histories.parquet", "queries.parquet", "import-rejects.jsonl"])
 def test_what_is_read_is_never_written(name: str, alone: Path, steerx: Steerx) -> None:
     (alone / "data").mkdir()
     fill(alone / "data" / name, 3, 3)
@@ -458,8 +459,8 @@ def test_names_that_are_not_utf_8_are_written_or_refused_in_a_sentence(
     name = os.fsdecode(b"caf\xe9")
     shutil.copyfile(alone / "reviews.jsonl", alone / f"{name}.jsonl")
     assert steerx("import", "amazon", f"{name}.jsonl", "--data", "data").code == 0
-    assert {place: data for place, data in inside(alone / "data").items() if place != "rejects.jsonl"} == {
-        place: data for place, data in whole.items() if place != "rejects.jsonl"
+    assert {place: data for place, data in inside(alone / "data").items() if place != "import-rejects.jsonl"} == {
+        place: data for place, data in whole.items() if place != "import-rejects.jsonl"
     }
     ended = steerx("import", "amazon", "reviews.jsonl", "--data", name)
     assert (ended.code, ended.err.count("\n")) == (2, 1)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steerx_cli.core.order import user_order
-from steerx_cli.tools.import_.spool import Reject, Spool
+from steerx_cli.tools.import_.spool import Candidate, Person, Reject, Spool
 from steerx_cli.tools.import_.texts import Item, Text
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -34,7 +34,7 @@ texts = st.builds(
 def filled(folder: Path, *given: Text) -> Spool:
     spool = Spool(folder)
     for text in given:
-        spool.add(text)
+        spool.add(text, text.user_id)
     spool.sort()
     return spool
 
@@ -46,7 +46,7 @@ def people(count: int) -> list[Text]:
 
 
 def choose_all(spool: Spool) -> None:
-    spool.choose((texts[0].user_id, len(texts), texts[0].user_id.encode()) for texts in spool.people())
+    spool.choose(Candidate(name, texts[0].user_id, len(texts), name.encode()) for name, texts, _ in spool.people())
 
 
 @given(st.lists(texts, max_size=30))
@@ -54,24 +54,24 @@ def choose_all(spool: Spool) -> None:
 def test_every_text_comes_back_as_it_was_with_its_user_s_others_in_the_shared_order(given: list[Text]) -> None:
     with filled(Path.cwd(), *given) as spool:
         found = list(spool.people())
-    users = [some[0].user_id for some in found]
-    assert users == sorted({text.user_id for text in given}, key=user_order)
-    assert found == [[text for text in given if text.user_id == user] for user in users]
+    users = sorted({text.user_id for text in given}, key=user_order)
+    assert found == [Person(user, [text for text in given if text.user_id == user]) for user in users]
 
 
 def test_only_those_that_were_chosen_come_back(tmp_path: Path) -> None:
     with filled(tmp_path, *people(6)) as spool:
-        users = [texts[0].user_id for texts in spool.people()]
-        spool.choose((user, 1, b"") for user in users if user != "u03")
+        users = [person.name for person in spool.people()]
+        spool.choose(Candidate(user, user, 1, b"") for user in users if user != "u03")
         assert spool.users == 5
-        assert [texts[0].user_id for texts, _ in spool.chosen()] == [user for user in users if user != "u03"]
+        assert [person.name for person in spool.chosen()] == [user for user in users if user != "u03"]
 
 
 def test_the_longest_are_kept_and_of_equal_ones_the_first_by_id(tmp_path: Path) -> None:
     with filled(tmp_path, *people(9), Text("u11", "t", "x"), *(Text("u10", f"t{n}", "x") for n in range(8))) as spool:
         choose_all(spool)
         assert spool.keep_longest(2) == 9
-        assert {texts[0].user_id for texts, _ in spool.chosen()} == {"u09", "u08"}
+        assert {person.name for person in spool.chosen()} == {"u09", "u08"}
+        assert spool.keep_longest(10**30) == 0
 
 
 def test_lots_are_drawn_among_those_that_are_kept(tmp_path: Path) -> None:
@@ -79,8 +79,20 @@ def test_lots_are_drawn_among_those_that_are_kept(tmp_path: Path) -> None:
         choose_all(spool)
         spool.keep_longest(4)
         spool.draw("development", 2)
-        drawn = {texts[0].user_id: split for texts, split in spool.chosen()}
+        drawn = {person.name: person.split for person in spool.chosen()}
     assert drawn == {"u03": "development", "u04": "development", "u05": None, "u06": None}
+
+
+def test_another_name_changes_the_order_and_not_the_choice(tmp_path: Path) -> None:
+    with Spool(tmp_path) as spool:
+        for text in people(4):
+            spool.add(text, f"name of {text.user_id[::-1]}")
+        spool.sort()
+        names = [person.name for person in spool.people()]
+        assert names == sorted(names, key=user_order)
+        spool.choose(Candidate(name, texts[0].user_id, 1, b"") for name, texts, _ in spool.people())
+        spool.keep_longest(1)
+        assert [person.name for person in spool.chosen()] == ["name of 10u"]
 
 
 def test_what_metadata_say_first_of_an_item_holds(tmp_path: Path) -> None:
@@ -101,10 +113,10 @@ def test_rejects_come_back_in_order(tmp_path: Path) -> None:
 
 def test_it_knows_whether_queries_came(tmp_path: Path) -> None:
     with Spool(tmp_path) as spool:
-        spool.add(Text("u", "t", "words"))
+        spool.add(Text("u", "t", "words"), "u")
         assert not spool.has_queries
-        spool.add(Text("u", "t", "words", split="test"))
-        spool.add(Text("u", "t", "words"))
+        spool.add(Text("u", "t", "words", split="test"), "u")
+        spool.add(Text("u", "t", "words"), "u")
         assert spool.has_queries
 
 
@@ -112,7 +124,7 @@ def test_it_knows_whether_queries_came(tmp_path: Path) -> None:
 def test_it_lies_beside_the_result_and_has_no_name(tmp_path: Path) -> None:
     with Spool(tmp_path) as spool:
         for number in range(1000):
-            spool.add(Text(f"u{number}", "t", "word " * 20_000))
+            spool.add(Text(f"u{number}", "t", "word " * 20_000), "u")
         files = [os.readlink(place) for place in Path("/proc/self/fd").iterdir() if place.is_symlink()]  # noqa: PTH115
         assert any(name.startswith(str(tmp_path)) and name.endswith("(deleted)") for name in files)
         assert list(tmp_path.iterdir()) == []
@@ -131,4 +143,4 @@ def test_a_full_disk_is_said_to_be_full(tmp_path: Path) -> None:
 
 def fill(spool: Spool) -> None:
     for number in range(3000):
-        spool.add(Text(f"u{number}", "t", "word " * 200))
+        spool.add(Text(f"u{number}", "t", "word " * 200), "u")

@@ -83,9 +83,8 @@ def named(texts: Sequence[Text]) -> Iterator[Text]:
 
 def unasked(texts: Sequence[Text], counts: Counts) -> list[Text]:
     """The source's own queries as texts like all others, where they are answered."""
-    return counted(
-        texts, (replace(text, split=None) for text in texts if text.response is not None), counts, UNANSWERED
-    )
+    known = [text for text in texts if text.response is not None]
+    return counted(texts, (replace(text, split=None) if text.split else text for text in known), counts, UNANSWERED)
 
 
 def in_time_order(texts: Sequence[Text], counts: Counts) -> list[Text]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,13 +24,14 @@ Makes = Callable[[Values], Iterable[Found | Bad]]
 
 _ANSWERS = "golds"  # the list in LaMP's files of answers
 _ROWS_TOLD = 1000  # at once to whoever watches
-_LONGEST_NAME, _MOST_NAMES = 32, 50  # of columns, in a sentence
+_NEEDED = ("user_id", "response")  # in a table of one's own
+_UNASKED = "answers left out, to no question that was read"
 _DESCRIBED = "items of the metadata left out, described before"
 
 
 def read_all(request: Request, spool: Spool, progress: Progress) -> Counts:
     """Read every file of a request."""
-    return _Reading(request, spool, progress).all()
+    return _Reading(request, spool, progress).everything()
 
 
 def usable(row: Row, make: Makes[Found]) -> Iterator[Found | Bad]:
@@ -59,18 +61,25 @@ def check_options(request: Request) -> None:
 
 
 def check_columns(request: Request) -> None:
-    """Refuse a mapping from columns that a file does not have, before anything is read."""
+    """Refuse a mapping from columns that a table does not have, before anything is read."""
+    if not request.its_format.has_columns:
+        return
+    wanted = {name: request.columns.get(name, name) for name in (*_NEEDED, *request.columns)}
     for file in request.files:
         there = columns_of(file, request.how)
-        missing = [] if there is None else [name for name in request.columns.values() if name not in there]
+        missing = [name for name, theirs in wanted.items() if theirs and there is not None and theirs not in there]
         if missing:
-            raise SteerxError(f"{file} has no column {missing[0]!r}: its columns are {_listed(there or [])}")
+            raise SteerxError(_missing(file, missing[0], wanted[missing[0]], there or []))
 
 
-def _listed(columns: Sequence[str]) -> str:
-    """Names of columns, for a sentence: where a file has no header they are a person's texts, so none is said whole."""
-    names = [name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME // 2]}…" for name in columns]
-    return ", ".join([*names[:_MOST_NAMES], *(["…"] if len(names) > _MOST_NAMES else [])])
+def _missing(file: Path, name: str, theirs: str, there: Sequence[str]) -> str:
+    """What to say: without the columns' names, which are a person's texts where a file has no header."""
+    like = get_close_matches(theirs, there, n=1)
+    near = f", but {like[0]!r}" if like else ""
+    return (
+        f"{file} has no column {theirs!r} among its {len(there)}{near}: say with --column {name}=COLUMN which it is "
+        "(the first line is the header, and --delimiter stands between the names)"
+    )
 
 
 class _Reading:
@@ -81,8 +90,9 @@ class _Reading:
         self._spool = spool
         self._progress = progress
         self._counts: Counts = Counter()
+        self._asked: set[str] = set()  # the questions whose answers are in other files
 
-    def all(self) -> Counts:
+    def everything(self) -> Counts:
         its, request = self._request.its_format, self._request
         answering = [file for file in request.files if its.is_answers(file)]
         asking = [(file, self._split(file)) for file in request.files if file not in answering]
@@ -92,6 +102,7 @@ class _Reading:
         reader = its.reader(Reading(request.task, request.columns, answers))
         for file, split in asking:
             self._texts(file, reader, split)
+        self._counts[_UNASKED] += len(answers.keys() - self._asked) if answers else 0
         return self._counts
 
     def _split(self, file: Path) -> Split:
@@ -113,24 +124,28 @@ class _Reading:
             self._counts[_DESCRIBED] += sum(not self._spool.describe(one) for one in found)
 
     def _texts(self, file: Path, reader: Reader, split: Split) -> None:
-        key = self._request.key
-        rename = pseudonyms(key) if key else str
+        rename = pseudonyms(self._request.key) if self._request.key else str
         texts: Iterator[Text] = self._each(file, lambda values: reader(values, split))
         for text in texts:
-            self._spool.add(replace(text, user_id=rename(text.user_id)) if key else text)
+            if self._request.its_format.answer and text.split is not None:
+                self._asked.add(text.text_id)
+            name = rename(text.user_id)
+            # A benchmark's question is its own user: the one's other name is the other's.
+            named = replace(text, text_id=name) if text.text_id == text.user_id != name else text
+            self._spool.add(named, name)
 
     def _each(self, file: Path, make: Makes[Found], within: str | None = None) -> Iterator[Found]:
-        """What is made of a file's rows; the rest is put down, and counted."""
+        """What is made of a file's rows; the rest is rejected, and counted."""
         for number, row in enumerate(read_rows(file, self._request.how, within), 1):
             for found in usable(row, make):
                 if isinstance(found, Bad):
-                    self._put_down(row, found)
+                    self._reject(row, found)
                 else:
                     yield found
             if number % _ROWS_TOLD == 0:
                 self._progress.advance(_ROWS_TOLD)
 
-    def _put_down(self, row: Row, bad: Bad) -> None:
+    def _reject(self, row: Row, bad: Bad) -> None:
         if self._request.strict:
             entry = f", entry {bad.entry}" if bad.entry else ""
             raise SteerxError(

@@ -40,6 +40,11 @@ class Request:
         """How its files are read."""
         return FORMATS[self.format]
 
+    @property
+    def selects(self) -> bool:
+        """Whether all users have to be looked at before any can be written."""
+        return self.users is not None or self.development is not None
+
     def parameters(self) -> dict[str, Any]:
         """What is written down of it: neither the names of files nor the key."""
         said = {

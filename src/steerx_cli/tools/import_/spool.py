@@ -2,6 +2,7 @@
 
 import errno
 import json
+import marshal
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,16 +17,17 @@ from steerx_cli.core.text import is_utf8
 from steerx_cli.tools.import_.texts import Item, Split, Text
 
 _AT_ONCE = 1024  # rows between two steps to the disk,
-_SIZE_AT_ONCE = 2**22  # or so many characters, for texts can be long
+_SIZE_AT_ONCE = 2**22  # or so many bytes, for texts can be long
 _CACHE_KIB = 64 * 1024
+_MOST = 2**63 - 1  # of anything, to a database
 
 _TABLES = (
-    "CREATE TABLE texts (place BLOB, user TEXT, body TEXT)",
+    "CREATE TABLE texts (place BLOB, name TEXT, body BLOB)",
     "CREATE TABLE items (id TEXT PRIMARY KEY, fields TEXT) WITHOUT ROWID",
     "CREATE TABLE rejects (file BLOB, line INTEGER, entry INTEGER, reason TEXT)",
-    "CREATE TABLE chosen (user TEXT PRIMARY KEY, histories INTEGER, draw BLOB, split TEXT) WITHOUT ROWID",
+    "CREATE TABLE chosen (name TEXT PRIMARY KEY, user TEXT, histories INTEGER, lot BLOB, split TEXT) WITHOUT ROWID",
 )
-_IN_ORDER = "CREATE TABLE sorted AS SELECT user, body FROM texts ORDER BY place, user, rowid"
+_IN_ORDER = "CREATE TABLE sorted AS SELECT name, body FROM texts ORDER BY place, name, rowid"
 
 
 class Reject(NamedTuple):
@@ -35,6 +37,23 @@ class Reject(NamedTuple):
     line: int
     entry: int | None  # of the row's own list, from 1
     reason: str
+
+
+class Person(NamedTuple):
+    """A user under the name that they are written by, and their texts as they were read."""
+
+    name: str
+    texts: list[Text]
+    split: Split | None = None  # that they were drawn for
+
+
+class Candidate(NamedTuple):
+    """A user who may be kept."""
+
+    name: str
+    user_id: str  # their own: another name changes nothing about who is kept
+    histories: int
+    lot: bytes  # the first ones drawn are those with the smallest
 
 
 @contextmanager
@@ -65,8 +84,8 @@ class Spool:
             for table in _TABLES:
                 self._base.execute(table)
             self._base.execute("BEGIN")  # and never committed: nobody else reads it, and nothing outlives it
-        self._waiting: list[tuple[bytes, str, str]] = []
-        self._size = 0  # of their bodies, in characters
+        self._waiting: list[tuple[bytes, str, bytes]] = []
+        self._size = 0  # of their bodies, in bytes
         self.has_queries = False  # whether a text with a split has come
 
     def __enter__(self) -> Self:
@@ -80,11 +99,11 @@ class Spool:
 
     # --- what is read -------------------------------------------------------------------------------------------------
 
-    def add(self, text: Text) -> None:
-        """Keep one text."""
+    def add(self, text: Text, name: str) -> None:
+        """Keep one text of the user who will be called `name`."""
         self.has_queries |= text.split is not None
-        body = json.dumps(vars(text), ensure_ascii=False)
-        self._waiting.append((*user_order(text.user_id), body))
+        body = marshal.dumps(tuple(vars(text).values()))  # read by this very process
+        self._waiting.append((*user_order(name), body))
         self._size += len(body)
         if len(self._waiting) >= _AT_ONCE or self._size >= _SIZE_AT_ONCE:
             self._put_down()
@@ -112,18 +131,18 @@ class Spool:
 
     # --- what is kept of it -------------------------------------------------------------------------------------------
 
-    def people(self) -> Iterator[list[Text]]:
-        """Every user's texts, in the shared order."""
-        yield from (texts for texts, _ in self._people("SELECT user, body, NULL FROM sorted ORDER BY rowid"))
+    def people(self) -> Iterator[Person]:
+        """Every user, in the shared order."""
+        return self._people("SELECT name, body, NULL FROM sorted ORDER BY rowid")
 
-    def choose(self, users: Iterable[tuple[str, int, bytes]]) -> None:
-        """Say which users are kept: each with the number of their histories, and what lots are drawn by."""
-        self._write("INSERT INTO chosen VALUES (?, ?, ?, NULL)", users)
+    def choose(self, users: Iterable[Candidate]) -> None:
+        """Say which users are kept."""
+        self._write("INSERT INTO chosen VALUES (?, ?, ?, ?, NULL)", users)
 
     def keep_longest(self, count: int) -> int:
         """Keep only the users with the most histories, equal ones by id; tell how many others there were."""
-        longest = f"SELECT user FROM chosen ORDER BY histories DESC, user LIMIT {count}"
-        return self._write(f"DELETE FROM chosen WHERE user NOT IN ({longest})", [()])
+        longest = "SELECT name FROM chosen ORDER BY histories DESC, user LIMIT ?"
+        return self._write(f"DELETE FROM chosen WHERE name NOT IN ({longest})", [(min(count, _MOST),)])
 
     @property
     def users(self) -> int:
@@ -132,13 +151,13 @@ class Spool:
 
     def draw(self, split: Split, count: int) -> None:
         """Give the first `count` users, as lots are drawn, to a split."""
-        drawn = f"SELECT user FROM chosen ORDER BY draw, user LIMIT {count}"
-        self._write(f"UPDATE chosen SET split = ? WHERE user IN ({drawn})", [(split,)])
+        drawn = "SELECT name FROM chosen ORDER BY lot, user LIMIT ?"
+        self._write(f"UPDATE chosen SET split = ? WHERE name IN ({drawn})", [(split, count)])
 
-    def chosen(self) -> Iterator[tuple[list[Text], Split | None]]:
-        """The texts of the users that are kept, and the split that they were drawn for."""
+    def chosen(self) -> Iterator[Person]:
+        """The users that are kept, in the shared order."""
         return self._people(
-            "SELECT sorted.user, body, split FROM sorted CROSS JOIN chosen USING (user) ORDER BY sorted.rowid"
+            "SELECT sorted.name, body, split FROM sorted CROSS JOIN chosen USING (name) ORDER BY sorted.rowid"
         )
 
     def item(self, item_id: str) -> Mapping[str, str] | None:
@@ -158,10 +177,10 @@ class Spool:
 
     # --- the disk -----------------------------------------------------------------------------------------------------
 
-    def _people(self, query: str) -> Iterator[tuple[list[Text], Split | None]]:
-        for _, rows in groupby(self._rows(query), key=lambda row: row[0]):
+    def _people(self, query: str) -> Iterator[Person]:
+        for name, rows in groupby(self._rows(query), key=lambda row: row[0]):
             some = list(rows)
-            yield [Text(**json.loads(body)) for _, body, _ in some], some[0][2]
+            yield Person(name, [Text(*marshal.loads(body)) for _, body, _ in some], some[0][2])
 
     def _rows(self, query: str) -> Iterator[tuple]:  # type: ignore[type-arg]
         with _told(self._folder):

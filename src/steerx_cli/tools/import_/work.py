@@ -2,10 +2,12 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from steerx_cli.core.artifacts import read_footer
 from steerx_cli.core.errors import SteerxError
@@ -22,7 +24,10 @@ from steerx_cli.tools.import_.request import Request
 from steerx_cli.tools.import_.spool import Spool
 from steerx_cli.tools.import_.writing import select, write
 
-REJECTS = "rejects.jsonl"
+State: TypeAlias = tuple[int, int, int] | None  # of a file
+
+REJECTS = "import-rejects.jsonl"
+_MOST_NAMED = 4  # files, in a summary
 LAST = "users whose last text is the query, for want of queries in the files"
 
 
@@ -31,13 +36,25 @@ def _most(counts: Counts) -> str:
     return ", ".join(f"{what} ({number:,})" for what, number in counts.most_common(2) if number)
 
 
-def _state(file: Path) -> tuple[int, int, int] | None:
+def listed(paths: Sequence[Path]) -> str:
+    """The names of files, or the first of many."""
+    return ", ".join(map(str, paths)) if len(paths) <= _MOST_NAMED else f"{paths[0]} and {len(paths) - 1} more"
+
+
+def _state(file: Path) -> State:
     """What changes when a file is replaced or written to; None where it went away."""
     try:
         found = file.stat()
     except FileNotFoundError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def check_unchanged(seen: Mapping[Path, State]) -> None:
+    """The provenance speaks of what was in the files before they were read."""
+    for file, state in seen.items():
+        if _state(file) not in (state, None):
+            raise SteerxError(f"{file} was changed while it was read: run the same command again")
 
 
 class Import:
@@ -50,53 +67,52 @@ class Import:
         self._histories = Output(artifact_path(folder, "histories"), HISTORIES, overwrite, "--data")
         self._queries = Output(artifact_path(folder, "queries"), QUERIES, overwrite, "--data")
         self._outputs = (self._histories, self._queries)
-        files = (*request.files, *request.metadata)
-        for output in (*self._outputs, replace(self._histories, path=folder / REJECTS)):
-            output.check_place(*files)
+        self._rejects = folder / REJECTS
+        self._files = (*request.files, *request.metadata)
+        for output in (*self._outputs, replace(self._histories, path=self._rejects)):
+            output.check_place(*self._files)
         check_options(request)
         check_columns(request)
-        self._seen = {file: _state(file) for file in files}
-        self._parameters = request.parameters()
-        check_parameters(self._parameters)
-        self._up_to_date = self._is_finished()
+        self._parameters: Mapping[str, Any] = {}
 
     def run(self, dry_run: bool, progress: Progress) -> Summary:
         """Do it, unless it is done already."""
+        seen = {file: _state(file) for file in self._files}
+        progress.start("import: looking", None, "files")
+        self._parameters = self._request.parameters()
+        check_parameters(self._parameters)
+        up_to_date = self._is_finished()
         if dry_run:
-            return self._summary("up to date" if self._up_to_date else "would run")
+            return self._summary("up to date" if up_to_date else "would run")
         with self._histories.locked(), self._queries.locked():
             if self._is_finished():
                 for output in self._outputs:
                     output.path.touch()  # make looks at the date only
                 return self._summary("up to date")
             with interruptible(str), explained(self._folder), Spool(self._folder) as spool:
-                self._do(spool, progress)
+                self._do(spool, seen, progress)
         return self._summary("finished")
 
-    def _do(self, spool: Spool, progress: Progress) -> None:
+    def _do(self, spool: Spool, seen: Mapping[Path, State], progress: Progress) -> None:
         request = self._request
         counts = read_all(request, spool, progress)
-        self._check_unchanged()
-        if request.rules.last is None and not spool.has_queries:
+        check_unchanged(seen)
+        unasked = request.rules.last is None and not spool.has_queries
+        if unasked:
             request = replace(request, rules=replace(request.rules, last=1))
         progress.start("import: sorting", None, "rows")
         spool.sort()
-        counts.update(select(spool, request))
+        if request.selects:
+            counts.update(select(spool, request))
         self._write_rejects(spool)
-        if not spool.users:
-            raise SteerxError(f"nothing in the files can be used: {_most(counts) or 'they are empty'}")
         with writing_whole(self._histories) as histories, writing_whole(self._queries) as queries:
             counts.update(write(spool, request, histories, queries, progress))
-            counts[LAST] += queries.users * (request is not self._request)
+            if not histories.rows + queries.rows:
+                raise SteerxError(f"nothing in the files can be used: {_most(counts) or 'they are empty'}{self._see()}")
+            counts[LAST] = queries.users if unasked else 0
             told = {name: number for name, number in sorted(counts.items()) if number}
             histories.close(self._record(HISTORIES), told)
             queries.close(self._record(QUERIES), {})
-
-    def _check_unchanged(self) -> None:
-        """The provenance speaks of what was in the files before they were read."""
-        for file, state in self._seen.items():
-            if _state(file) not in (state, None):
-                raise SteerxError(f"{file} was changed while it was read: run the same command again")
 
     def _is_finished(self) -> bool:
         # Both are looked at: what is there and is something else is refused, whichever it is.
@@ -108,12 +124,17 @@ class Import:
 
     def _write_rejects(self, spool: Spool) -> None:
         """Say where each row stands that could not be used; what an earlier import said is not true any more."""
-        path = self._folder / REJECTS
-        with replacing(path) as file:
-            for reject in spool.rejects():
+        rejects = spool.rejects()
+        first = next(rejects, None)
+        if first is None:
+            self._rejects.unlink(missing_ok=True)
+            return
+        with replacing(self._rejects) as file:
+            for reject in chain([first], rejects):
                 file.write(json.dumps(reject._asdict()).encode() + b"\n")
-        if not path.stat().st_size:
-            path.unlink()
+
+    def _see(self) -> str:
+        return f": see {self._rejects}" if self._rejects.exists() else ""
 
     def _summary(self, status: str) -> Summary:
         request = self._request
@@ -123,18 +144,18 @@ class Import:
             command="import",
             status=status,
             output=", ".join(str(output.path) for output in self._outputs),
-            inputs={role: ", ".join(map(str, paths)) for role, paths in read.items() if paths},
+            inputs={role: listed(paths) for role, paths in read.items() if paths},
             parameters=self._parameters,
-            rows=sum(footer.rows for footer in footers) if footers else None,
-            users=max((footer.users for footer in footers), default=0),
+            rows=footers[0].rows if footers else None,
+            users=footers[0].users if footers else 0,
             users_now=footers[0].users if status == "finished" else 0,
             seconds=time.monotonic() - self._started,
             counts=footers[0].counts if footers else {},
             notes=tuple(self._notes(footers)),
         )
 
-    def _notes(self, footers: list[Footer]) -> Iterator[str]:
+    def _notes(self, footers: Sequence[Footer]) -> Iterator[str]:
         if footers:
-            yield f"histories, queries: {footers[0].rows:,}, {footers[1].rows:,}"
-        if (rejects := self._folder / REJECTS).exists() and footers:
-            yield f"where the rows stand that were left out: {rejects}"
+            yield f"rows are histories; queries: {footers[1].rows:,}, of {footers[1].users:,} users"
+            if self._rejects.exists():
+                yield f"where the rows stand that were left out: {self._rejects}"

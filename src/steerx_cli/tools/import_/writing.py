@@ -13,8 +13,8 @@ from steerx_cli.core.schemas import HISTORIES, QUERIES, Artifact
 from steerx_cli.lm.templates import put
 from steerx_cli.tools.import_.choose import Counts, choose
 from steerx_cli.tools.import_.request import Request
-from steerx_cli.tools.import_.spool import Spool
-from steerx_cli.tools.import_.texts import Split, Text
+from steerx_cli.tools.import_.spool import Candidate, Person, Spool
+from steerx_cli.tools.import_.texts import Text
 
 _ROWS_AT_ONCE = 1024  # on their way to the disk,
 _SIZE_AT_ONCE = 2**22  # or so many characters, for texts can be long
@@ -29,13 +29,13 @@ def select(spool: Spool, request: Request) -> Counts:
     """Say who is kept: those with enough histories, of them the longest, and of these a share for development."""
     counts: Counts = Counter()
 
-    def kept() -> Iterator[tuple[str, int, bytes]]:
-        for texts in spool.people():
-            chosen = choose(texts, request.rules)
+    def kept() -> Iterator[Candidate]:
+        for name, texts, _ in spool.people():
+            chosen, user_id = choose(texts, request.rules), texts[0].user_id
             if chosen.is_empty:
                 counts.update(chosen.counts)
             else:
-                yield texts[0].user_id, len(chosen.histories), _lot(texts[0].user_id, request.seed)
+                yield Candidate(name, user_id, len(chosen.histories), _lot(user_id, request.seed))
 
     spool.choose(kept())
     if request.users is not None:
@@ -51,15 +51,15 @@ def _lot(user_id: str, seed: int) -> bytes:
 
 def write(spool: Spool, request: Request, histories: Whole, queries: Whole, progress: Progress) -> Counts:
     """Write what is kept of everybody who is."""
-    progress.start("import: writing", spool.users, "users")
+    progress.start("import: writing", spool.users if request.selects else None, "users")
     counts: Counts = Counter()
     rows = _Rows(spool, request, counts)
     written, asked = _Batches(histories, HISTORIES), _Batches(queries, QUERIES)
-    for texts, drawn in spool.chosen():
-        chosen = choose(texts, request.rules)
+    for person in spool.chosen() if request.selects else spool.people():
+        chosen = choose(person.texts, request.rules)
         counts.update(chosen.counts)
-        written.add([rows.history(text) for text in chosen.histories])
-        asked.add([rows.query(text, drawn) for text in chosen.queries])
+        written.add([rows.history(person, text) for text in chosen.histories])
+        asked.add([rows.query(person, text) for text in chosen.queries])
         progress.advance(1)
     written.flush()
     asked.flush()
@@ -68,8 +68,8 @@ def write(spool: Spool, request: Request, histories: Whole, queries: Whole, prog
 
 def size_of(row: Mapping[str, Any]) -> int:
     """How much there is to write, in characters."""
-    texts = [row["input"], row.get("response"), row.get("reference"), *(field["value"] for field in row["fields"])]
-    return sum(len(text) for text in texts if text is not None)
+    said = row.get("response") or row.get("reference") or ""
+    return len(row["input"]) + len(said) + sum([len(field["value"]) for field in row["fields"]])
 
 
 class _Rows:
@@ -80,28 +80,28 @@ class _Rows:
         self._request = request
         self._counts = counts
 
-    def history(self, text: Text) -> dict[str, Any]:
+    def history(self, person: Person, text: Text) -> dict[str, Any]:
         return {
-            **self._shared(text),
+            **self._shared(person, text),
             "item_id": text.text_id,
             "response": text.response,
             "rating": text.rating,
             "time": text.time,
         }
 
-    def query(self, text: Text, drawn: Split | None) -> dict[str, Any]:
+    def query(self, person: Person, text: Text) -> dict[str, Any]:
         split = self._request.split or text.split
         if self._request.development is not None:
-            split = drawn or "test"
+            split = person.split or "test"
         self._counts[UNKNOWN_ANSWER] += text.response is None
-        return {**self._shared(text), "query_id": text.text_id, "reference": text.response, "split": split}
+        return {**self._shared(person, text), "query_id": text.text_id, "reference": text.response, "split": split}
 
-    def _shared(self, text: Text) -> dict[str, Any]:
+    def _shared(self, person: Person, text: Text) -> dict[str, Any]:
         fields = {**self._described(text), **text.fields}
         named = [{"name": name, "value": value} for name, value in fields.items()]
         given = self._input(text, fields)
         self._counts[BLANK] += not given.strip()
-        return {"user_id": text.user_id, "input": given, "fields": named}
+        return {"user_id": person.name, "input": given, "fields": named}
 
     def _described(self, text: Text) -> Mapping[str, str]:
         """What the metadata add to a text's own fields."""

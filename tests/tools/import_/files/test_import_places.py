@@ -78,13 +78,13 @@ def found(
     name: str | Path, config: str | None = None, split: Split | None = None, top: Path | None = None
 ) -> list[str]:
     """What is found, by its place in the data set."""
-    files = find_data([str(name)], config, split)
+    files = find_data([str(name)], config, split, training=False)
     return [str(file.relative_to(top or Path())) for file in files]
 
 
 def refusal(name: str, config: str | None = None, split: Split | None = None, *, download: bool = True) -> str:
     with pytest.raises(SteerxError) as refused:
-        find_data([name], config, split, download=download)
+        find_data([name], config, split, training=False, download=download)
     return str(refused.value)
 
 
@@ -143,7 +143,7 @@ def test_files_of_a_configuration_and_a_split(
 
 def test_what_no_format_reads_is_not_downloaded(tmp_path: Path, publish: Publish) -> None:
     publish(set=lay_out(tmp_path / "source", [*DPL, "README.md", "pictures/Books.png", "model.safetensors"]))
-    find_data(["some/set"], "Movies_and_TV", None)
+    find_data(["some/set"], "Movies_and_TV", None, training=False)
     there = [path.name for path in (tmp_path / "snapshots").rglob("*") if path.is_file()]
     assert len(there) == 3
     assert all(name.endswith(".parquet") for name in there)
@@ -151,7 +151,7 @@ def test_what_no_format_reads_is_not_downloaded(tmp_path: Path, publish: Publish
 
 def test_signs_in_a_configuration_are_itself(tmp_path: Path, publish: Publish) -> None:
     publish(set=lay_out(tmp_path / "source", ["C[a]/test.parquet", "Ca/test.parquet"]))
-    assert [file.parent.name for file in find_data(["some/set"], "C[a]", None)] == ["C[a]"]
+    assert [file.parent.name for file in find_data(["some/set"], "C[a]", None, training=False)] == ["C[a]"]
 
 
 @pytest.mark.parametrize(("config", "split"), [("Toys", None), ("Books", "test"), ("Book", None)])
@@ -177,7 +177,8 @@ def test_files_and_folders_go_before_ids(tmp_path: Path, publish: Publish) -> No
     assert found("some/set") == ["some/set/test.jsonl"]
     assert found("some/rows.jsonl") == ["some/rows.jsonl"]
     assert found("other/notes") == ["other/notes"]  # that it has no suffix is said when it is read
-    assert found("other/absent.csv") == ["other/absent.csv"]  # and that it is not there
+    with pytest.raises(SteerxError, match=r"^other/absent.csv does not exist: name a file that is there$"):
+        found("other/absent.csv")
     assert found("deep") == ["deep/a/b/test.csv"]
     assert asked == []
 
@@ -248,7 +249,7 @@ def test_an_id_that_is_unknown_or_closed(kind: str, cause: str, monkeypatch: pyt
 
 def test_a_dry_run_asks_for_no_download(tmp_path: Path, publish: Publish) -> None:
     asked = publish(set=lay_out(tmp_path / "source", ["test.jsonl"]))
-    find_data(["some/set"], None, None, download=False)
+    find_data(["some/set"], None, None, training=False, download=False)
     assert asked == [{"name": "some/set", "local_files_only": True}]
 
 

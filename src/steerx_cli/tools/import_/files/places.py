@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from glob import escape
 from pathlib import Path
+from typing import NamedTuple
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.files import why_not
@@ -13,36 +14,54 @@ from steerx_cli.tools.import_.texts import Split
 
 _ID = re.compile(r"[\w][\w.-]*/[\w.-]+")
 _ABOUT = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}  # what describes a data set
+_NOTHING = "no file, no folder and no id of a data set of Hugging Face's: name one of these"
 _DEFAULT = "default"  # the configuration of a data set that has only one; its files lie in data/
 
 
 def find_data(
-    names: Iterable[str], config: str | None, split: Split | None, *, download: bool = True
+    names: Iterable[str],
+    config: str | None = None,
+    split: Split | None = None,
+    *,
+    training: bool,
+    download: bool = True,
 ) -> tuple[Path, ...]:
-    """The files that are named, and those of the data sets that are."""
-    return tuple(file for name in names for file in _files(name, config, split, download))
+    """The files that are named, and those of the folders and data sets that are.
+
+    `training` is whether files of a training split are wanted: they are where it is only more texts.
+    """
+    wanted = _Wanted(config, split, training)
+    return tuple(file for name in names for file in _files(name, wanted, download))
 
 
-def _files(name: str, config: str | None, split: Split | None, download: bool) -> list[Path]:
+class _Wanted(NamedTuple):
+    """Which files of many."""
+
+    config: str | None
+    split: Split | None  # None: development and test
+    training: bool
+
+
+def _files(name: str, wanted: _Wanted, download: bool) -> list[Path]:
     place = Path(name)
     if name and place.is_dir():
-        return _wanted(place, config, split)
-    if place.is_file() or is_readable(place):
-        return [place]  # whether it is there is found out by reading it
+        return _among(place, wanted)
+    if place.is_file():
+        return [place]
+    if is_readable(place):
+        raise SteerxError(f"{name} does not exist: name a file that is there")
     if not _ID.fullmatch(name):
-        raise SteerxError(
-            f"{name!r} is no file, no folder and no id of a data set of Hugging Face's: name one of these"
-        )
-    return _wanted(_snapshot(name, config, download), config, split)
+        raise SteerxError(f"{name!r} is {_NOTHING}")
+    return _among(_snapshot(name, wanted.config, download), wanted)
 
 
-def _wanted(folder: Path, config: str | None, split: Split | None) -> list[Path]:
-    """What a folder has of a configuration and a split; without a split, of development and test."""
+def _among(folder: Path, wanted: _Wanted) -> list[Path]:
+    """What a folder has of what is wanted."""
     there = [file for file in sorted(folder.rglob("*")) if is_readable(file) and file.is_file() and not _is_about(file)]
-    files = [file for file in there if _is_of(config, file.relative_to(folder))]
-    found = [file for file in files if not _is_train(file, folder) and _may_be(split, file)]
+    files = [file for file in there if _is_of(wanted.config, file.relative_to(folder))]
     # Where there is nothing else, `train` is only what a whole is called that nobody has split.
-    found = found or [file for file in files if all(_is_train(file, folder) for file in files)]
+    every = wanted.training or all(_is_train(file, folder) for file in files)
+    found = [file for file in files if every or (not _is_train(file, folder) and _may_be(wanted.split, file))]
     if not found:
         raise SteerxError(f"{folder} has no file to import: name files, or another --config or --split")
     return found
@@ -83,9 +102,7 @@ def _snapshot(name: str, config: str | None, download: bool) -> Path:
     try:
         return Path(snapshot_download(name, repo_type="dataset", allow_patterns=wanted, local_files_only=not download))
     except errors.HFValidationError as error:
-        raise SteerxError(
-            f"{name!r} is no file, no folder and no id of a data set of Hugging Face's: name one of these"
-        ) from error
+        raise SteerxError(f"{name!r} is {_NOTHING}") from error
     except (OSError, http_error) as error:
         if not download:
             raise SteerxError(

@@ -22,6 +22,8 @@ def is_missing(value: Any) -> bool:
 def value_in(values: Values, name: str) -> Any:
     """What is there, as JSON would have it: a table may have exact decimals, and texts that are bytes."""
     value = values.get(name)
+    if isinstance(value, str):  # nearly always
+        return value
     if isinstance(value, Decimal):
         value = int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
     if isinstance(value, bytes):
