@@ -73,6 +73,7 @@ test: $(READY)
 ## bench: speed and memory as ratios, written to tests/bench/results
 bench: $(READY)
 	"$(BIN)/python" tests/bench/artifacts.py
+	"$(BIN)/python" tests/bench/data.py
 
 ## readme: run the README's session again and write down what it prints
 readme: $(READY)

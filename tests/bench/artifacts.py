@@ -8,29 +8,16 @@ Every measured run is a process of its own; the ones compared take turns. Writte
 import argparse
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from multiprocessing import get_context
-from multiprocessing.queues import Queue
+from functools import partial
 from pathlib import Path
-from statistics import median
-from typing import TypedDict
-
-from steerx_cli.core.summary import peak_memory
 
 sys.path.append(str(Path(__file__).parents[1]))  # where pytest finds it, too
+from bench.turns import Figures, Way, apart, in_turns, middle
 from people import write_people
 
 RESULTS = Path(__file__).parent / "results" / "artifacts.md"
 HISTORIES_EACH = 10
-
-
-class Figures(TypedDict):
-    """One run of one way, in a process of its own."""
-
-    cpu: float  # seconds, of all threads
-    wall: float  # seconds
-    peak: float  # MiB, Python and its libraries included
 
 
 def steerx(data: Path, output: Path) -> None:
@@ -40,6 +27,7 @@ def steerx(data: Path, output: Path) -> None:
     from steerx_cli.stages.retrieve import Settings, run
 
     settings = Settings("recency", top_k=2, seed=0)
+    output.unlink(missing_ok=True)  # or it would be up to date
     run(settings, data / "queries.parquet", data / "histories.parquet", Scope(output), Silent())
 
 
@@ -67,34 +55,9 @@ def read_through(data: Path, _: Path) -> None:
 WAYS: dict[str, Callable[[Path, Path], None]] = {"steerx": steerx, "in memory": in_memory, "reading": read_through}
 
 
-def _measured(way: str, data: Path, output: Path, told: "Queue[Figures]") -> None:
-    cpu, wall = time.process_time(), time.monotonic()
-    WAYS[way](data, output)
-    told.put(
-        {"cpu": time.process_time() - cpu, "wall": time.monotonic() - wall, "peak": peak_memory() / 2**20},
-    )
-
-
-def measure(way: str, data: Path, folder: Path) -> Figures:
-    """Run one way once."""
-    context = get_context("spawn")
-    told: Queue[Figures] = context.Queue()
-    output = folder / "out.parquet"
-    output.unlink(missing_ok=True)
-    process = context.Process(target=_measured, args=(way, data, output, told))
-    process.start()
-    figures = told.get()
-    process.join()
-    return figures
-
-
-def medians(runs: list[Figures]) -> Figures:
-    """The middle of each figure."""
-    return {
-        "cpu": median(run["cpu"] for run in runs),
-        "wall": median(run["wall"] for run in runs),
-        "peak": median(run["peak"] for run in runs),
-    }
+def way(work: Callable[[Path, Path], None], data: Path, folder: Path) -> Way:
+    """It, as a way that is measured; what a run wrote stands in the way of no other."""
+    return Way(partial(work, data, folder / f"{work.__name__}.parquet"))
 
 
 def bench(people: int, runs: int, folder: Path) -> dict[int, dict[str, Figures]]:
@@ -102,12 +65,9 @@ def bench(people: int, runs: int, folder: Path) -> dict[int, dict[str, Figures]]
     found: dict[int, dict[str, Figures]] = {}
     for count in (people // 10, people):
         data = folder / str(count)
-        write_people(data, count, HISTORIES_EACH, seed=0)
-        taken: dict[str, list[Figures]] = {way: [] for way in WAYS}
-        for _ in range(runs):
-            for way in WAYS:
-                taken[way].append(measure(way, data, folder))
-        found[count * HISTORIES_EACH] = {way: medians(taken[way]) for way in WAYS}
+        apart(Way(partial(write_people, data, count, HISTORIES_EACH, seed=0)))
+        taken = in_turns({name: way(work, data, folder) for name, work in WAYS.items()}, runs)
+        found[count * HISTORIES_EACH] = {name: middle(some) for name, some in taken.items()}
     return found
 
 

@@ -98,6 +98,8 @@ class Own(NamedTuple):
 
     queries: pl.DataFrame
     histories: pl.DataFrame
+    ids: Places  # the order of the histories by item id: what equal ones are ranked by
+    times: NDArray[np.int64] | None  # None where a history has no time
 
 
 class Placed(NamedTuple):
@@ -125,13 +127,9 @@ Ranking: TypeAlias = Callable[[Sequence[Own], Tally], Iterator[Ranked]]
 def by_recency(owns: Sequence[Own], tally: Tally) -> Iterator[Ranked]:
     """The newest first, equal times by item id; where a history has no time, the user's own order backwards."""
     for own in owns:
-        times = own.histories["time"]
-        if times.null_count():
-            tally["users ranked by their own order, for want of times"] += 1
-            places = np.arange(len(times))[::-1]
-        else:
-            places = best_first(times.to_physical().to_numpy(), by_id(own.histories))
-        yield from [Ranked(places)] * len(own.queries)
+        tally["users ranked by their own order, for want of times"] += own.times is None
+        backwards = np.arange(len(own.ids))[::-1]
+        yield from [Ranked(backwards if own.times is None else best_first(own.times, own.ids))] * len(own.queries)
 
 
 def at_random(owns: Sequence[Own], _: Tally, seed: int) -> Iterator[Ranked]:
@@ -145,7 +143,7 @@ def at_random(owns: Sequence[Own], _: Tally, seed: int) -> Iterator[Ranked]:
 def in_own_order(owns: Sequence[Own], _: Tally) -> Iterator[Ranked]:
     """All of the user's histories as they come."""
     for own in owns:
-        yield from [Ranked(np.arange(len(own.histories)))] * len(own.queries)
+        yield from [Ranked(np.arange(len(own.ids)))] * len(own.queries)
 
 
 def by_words(owns: Sequence[Own], tally: Tally, texts: Texts) -> Iterator[Ranked]:
@@ -155,10 +153,9 @@ def by_words(owns: Sequence[Own], tally: Tally, texts: Texts) -> Iterator[Ranked
         histories = list(map(words_of, texts.of_histories(own.histories)))
         tally["queries without a word to compare"] += queries.count([])
         tally["histories without a word to compare"] += histories.count([])
-        ids = by_id(own.histories)
         for scores in bm25(queries, histories):
             tally["queries that share no word with any history"] += not scores.any()
-            yield Ranked(best_first(scores, ids), scores)
+            yield Ranked(best_first(scores, own.ids), scores)
 
 
 def by_similarity(owns: Sequence[Own], tally: Tally, texts: Texts, encode: Encode) -> Iterator[Ranked]:
@@ -174,11 +171,10 @@ def by_similarity(owns: Sequence[Own], tally: Tally, texts: Texts, encode: Encod
     for own in owns:
         asked, left = np.split(left, [len(own.queries)])
         written, right = np.split(right, [len(own.histories)])
-        ids = by_id(own.histories)
         for vector in asked:
             # Row by row, not as one product: that may give equal rows scores that differ in the last bit.
             scores = np.einsum("nd,d->n", written, vector)
-            yield Ranked(best_first(finite(scores), ids), scores)
+            yield Ranked(best_first(finite(scores), own.ids), scores)
 
 
 # --- what they are made of --------------------------------------------------------------------------------------------
@@ -187,12 +183,19 @@ def by_similarity(owns: Sequence[Own], tally: Tally, texts: Texts, encode: Encod
 def own_of(queries: pl.DataFrame, histories: pl.DataFrame) -> list[Placed]:
     """Each user who has both, and where their queries and their histories start."""
     written = {user: (start, count) for user, start, count in runs(histories)}
-    return [
-        Placed(first, start, Own(queries.slice(first, asked), histories.slice(start, count)))
-        for user, first, asked in runs(queries)
-        for start, count in [written.get(user, (0, 0))]
-        if count
-    ]
+    # For all users at once: a table's own functions are slow to begin.
+    ids = histories["item_id"].rank("ordinal").to_numpy()
+    undated = histories["time"].is_null().to_numpy()
+    times = histories["time"].to_physical().fill_null(0).to_numpy()
+    found = []
+    for user, first, asked in runs(queries):
+        start, count = written.get(user, (0, 0))
+        if count:
+            rows = slice(start, start + count)
+            dated = None if undated[rows].any() else times[rows]
+            own = Own(queries.slice(first, asked), histories.slice(start, count), ids[rows], dated)
+            found.append(Placed(first, start, own))
+    return found
 
 
 def runs(rows: pl.DataFrame) -> Iterator[tuple[str, int, int]]:
@@ -201,11 +204,6 @@ def runs(rows: pl.DataFrame) -> Iterator[tuple[str, int, int]]:
     for user, count in rows.select(pl.col("user_id").rle().struct.unnest()).select("value", "len").iter_rows():
         yield user, start, count
         start += count
-
-
-def by_id(histories: pl.DataFrame) -> Places:
-    """The place of each history among the user's, by item id: what equal ones are ranked by."""
-    return histories["item_id"].rank("ordinal").to_numpy()
 
 
 def best_first(scores: NDArray[Any], ids: Places) -> Places:
