@@ -118,11 +118,6 @@ class _Piece(NamedTuple):
     record: Record
 
 
-def mangled_lines(lines: Iterable[bytes], seed: int, share: float = 0.2) -> bytes:
-    """The same lines (without their ends), some of them mangled."""
-    return _joined([(line, None) for line in lines], Random(seed), share)[0]
-
-
 def _joined(lines: Iterable[tuple[bytes, Record | None]], draw: Random, share: float) -> tuple[bytes, list[_Piece]]:
     data, pieces = bytearray(), []
     line_end = draw.choice([b"\n", b"\r\n"])

@@ -334,11 +334,14 @@ def test_answers_that_are_missing_or_left_over_are_counted(alone: Path, steerx: 
     questions, answers = sources.lamp("lamp-5", 4, 3)
     write_list(alone / "dev_questions.json", questions)
     write_list(alone / "dev_outputs.json", [answers[0], {"id": "9", "output": "x"}], within="golds")
-    ended = done(
-        steerx("import", "lamp", "dev_questions.json", "dev_outputs.json", "--task", "lamp-5", "--data", "data")
-    )
+    given = ["import", "lamp", "dev_questions.json", "dev_outputs.json", "--task", "lamp-5", "--data", "data"]
+    ended = done(steerx(*given))
     assert "note         queries whose answer is not known: 3\n" in ended.err
     assert "note         answers left out, to no question that was read: 1\n" in ended.err
+    write_list(alone / "dev_outputs.json", [answers[0], {**answers[0], "output": "x"}], within="golds")
+    ended = done(steerx(*given, "--overwrite"))
+    assert "note         answers left out, to questions answered before: 1\n" in ended.err
+    assert {row["reference"] for row in tables(alone / "data")[1]} == {None, answers[0]["output"]}
 
 
 def test_inputs_are_made_by_a_template(uneven: Path, alone: Path, steerx: Steerx) -> None:
@@ -480,6 +483,47 @@ def test_half_of_a_result_is_made_whole(uneven: Path, alone: Path, steerx: Steer
     assert contents(alone / "data") == before
 
 
+def test_the_same_content_taken_for_something_else_is_another_import(alone: Path, steerx: Steerx) -> None:
+    questions, answers = sources.lamp("lamp-4", 3, 4)
+    (alone / "lamp").mkdir()
+    given = ["import", "lamp", "lamp", "--task", "lamp-4", "--data", "data"]
+    write_list(alone / "lamp" / "dev_questions.json", questions)
+    write_list(alone / "lamp" / "dev_golds.json", answers, within="golds")
+    done(steerx(*given))
+    assert {row["reference"] for row in tables(alone / "data")[1]} == {None}
+    (alone / "lamp" / "dev_golds.json").rename(alone / "lamp" / "test_outputs.json")
+    (alone / "lamp" / "dev_questions.json").rename(alone / "lamp" / "test_questions.json")
+    assert "was made otherwise (content " in steerx(*given).err
+    done(steerx(*given, "--overwrite"))
+    assert [(row["split"], row["reference"] is None) for row in tables(alone / "data")[1]] == [("test", False)] * 3
+
+
+def test_a_failed_import_s_rejects_are_not_the_result_s(uneven: Path, alone: Path, steerx: Steerx) -> None:
+    done(steerx("import", "generic", uneven, "--data", "data"))
+    (alone / "bad.jsonl").write_text("x\n")
+    assert steerx("import", "generic", "bad.jsonl", "--data", "data", "--overwrite").code == 2
+    assert "where the rows stand" not in done(steerx("import", "generic", uneven, "--data", "data")).err
+
+
+def test_parts_of_a_data_set_are_not_mixed(alone: Path, steerx: Steerx) -> None:
+    for part in ("Books", "Movies"):
+        (alone / "dpl" / part).mkdir(parents=True)
+        write_parquet(alone / "dpl" / part / "test-00000-of-00001.parquet", sources.dpl(2, 3))
+    ended = steerx("import", "dpl", "dpl", "--data", "data")
+    assert ended.err == "Error: dpl has several parts, Books, Movies: name one with --config\n"
+    done(steerx("import", "dpl", "dpl", "--config", "Books", "--data", "data"))
+
+
+def test_long_texts_fill_groups_by_their_length(alone: Path, steerx: Steerx) -> None:
+    rows = [{"user_id": f"u{n % 40}", "response": f"{n} " + "long " * 400_000} for n in range(120)]
+    write_lines(alone / "rows.jsonl.gz", rows)
+    done(steerx("import", "generic", "rows.jsonl.gz", "--data", "data"))
+    metadata = pq.read_metadata(alone / "data" / "histories.parquet")
+    groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    assert (sum(groups), max(groups)) == (80, 34)  # 64 MiB of 2 MB each
+    assert len(tables(alone / "data")[0]) == 80
+
+
 def test_a_dry_run_writes_nothing(uneven: Path, alone: Path, steerx: Steerx) -> None:
     ended = done(steerx("import", "generic", uneven, "--data", "data", "--dry-run"))
     assert "import       would run\n" in ended.err
@@ -508,7 +552,12 @@ def test_an_import_never_replaces_its_own_source(alone: Path, steerx: Steerx) ->
         (["generic", "nowhere.jsonl"], "nowhere.jsonl"),
         (["generic", "rows.txt"], "rows.txt has none of the suffixes"),
         (["generic", "rows.csv"], "rows.csv has no column 'user_id' among its 6: say with --column user_id=COLUMN"),
-        (["generic", "rows.csv", *COLUMNS, "--column", "x=promt"], "has no column 'promt' among its 6, but 'prompt'"),
+        (
+            ["generic", "rows.csv", *COLUMNS, "--column", "x=Pr-ompt"],
+            "has no column 'Pr-ompt' among its 6, but 'prompt'",
+        ),
+        (["generic", "rows.csv", "--column", "user_id=autor"], "has no column 'autor' among its 6: say with"),
+        (["generic", "rows.jsonl", "--split", "test", "--development", "0.5"], "leave one out"),
         (["generic", "rows.csv", *COLUMNS, "--column", "input=x"], "--column input is given twice"),
         (["amazon", "rows.jsonl", "--column", "response=text"], "--column says nothing to the format amazon"),
         (["dpl", "rows.jsonl", "--task", "review"], "--task says nothing to the format dpl"),

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.files import replacing
@@ -20,8 +23,12 @@ from steerx_cli.core.schemas import ARTIFACTS, Artifact
 # Page checksums cost a few per cent and turn a flipped bit into an error instead of a wrong number.
 _WRITE = {"compression": "zstd", "write_page_checksum": True, "version": "2.6"}
 _PART_NOTE, _PART_DIGEST = f"{FOOTER_KEY}.part", f"{FOOTER_KEY}.digest"
+_GROUP_BYTES = 2**26  # of text in a row group: a reader holds one in memory, whatever the length of its texts
 _USER_IDS_AT_ONCE = 65_536  # a few MB
-_FOREIGN_ROWS, _FOREIGN_BYTES = 1024, 2**24  # at once: whichever is less
+_FOREIGN_ROWS, _FOREIGN_BYTES = (
+    64,
+    2**24,
+)  # at once: whichever is less; a size on the disk says little of texts that repeat
 
 
 # --- rows that fit their schema ---------------------------------------------------------------------------------------
@@ -53,6 +60,26 @@ def _first_line(error: BaseException) -> str:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
+def _text_sizes(rows: pa.Table) -> NDArray[np.int64]:
+    """The bytes of text in each row, in lists and structs too."""
+    batches = [batch.to_struct_array() for batch in rows.to_batches()]
+    return np.concatenate([np.zeros(0, np.int64), *map(_lengths, batches)])
+
+
+def _lengths(values: pa.Array) -> NDArray[np.int64]:
+    kind = values.type
+    if pa.types.is_string(kind):
+        return np.asarray(pc.fill_null(pc.binary_length(values), 0), np.int64)
+    if pa.types.is_list(kind):
+        sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(_lengths(values.values))])
+        lengths: NDArray[np.int64] = np.diff(sums[values.offsets.to_numpy()])
+        return lengths
+    total = np.zeros(len(values), np.int64)
+    for part in values.flatten() if pa.types.is_struct(kind) else ():
+        total += _lengths(part)
+    return total
+
+
 class _Hashing(io.RawIOBase):
     """A file that knows the digest of what was written to it."""
 
@@ -80,13 +107,19 @@ class Writer:
 
     def write(self, rows: pa.Table) -> None:
         """Take rows that fit the schema (see `conform`)."""
-        size = self._artifact.rows_per_group
         self.rows += len(rows)
         waiting = pa.concat_tables([self._waiting, rows])
-        while len(waiting) >= size:
+        while size := self._next_group(waiting):
             self._flush(waiting.slice(0, size))
             waiting = waiting.slice(size)
         self._waiting = waiting
+
+    def _next_group(self, waiting: pa.Table) -> int:
+        """How many rows fill a group, in number or in text; 0 where it is not full yet."""
+        most = self._artifact.rows_per_group
+        sizes = np.cumsum(_text_sizes(waiting.slice(0, most)))
+        filled = min(most, int(np.searchsorted(sizes, _GROUP_BYTES)) + 1)
+        return filled if filled <= len(waiting) else 0
 
     def _flush(self, rows: pa.Table) -> None:
         self._parquet.write_table(rows.combine_chunks(), row_group_size=max(1, len(rows)))

@@ -131,6 +131,8 @@ def _changes(old: Record, new: Record) -> list[str]:
 
 
 def _said(value: object) -> object:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={part}" for name, part in value.items())
     return "none" if value is None else value
 
 

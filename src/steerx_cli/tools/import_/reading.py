@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,21 +10,23 @@ from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.progress import Progress
 from steerx_cli.lm.templates import check_placeholders
 from steerx_cli.tools.import_.choose import Counts
-from steerx_cli.tools.import_.files.rows import columns_of, read_rows
+from steerx_cli.tools.import_.files.rows import check_readable, columns_of, read_rows
 from steerx_cli.tools.import_.formats.format import Reader, Reading
 from steerx_cli.tools.import_.pseudonyms import pseudonyms
 from steerx_cli.tools.import_.records import Bad, Row, Values
-from steerx_cli.tools.import_.request import Request, split_of
+from steerx_cli.tools.import_.request import Request
 from steerx_cli.tools.import_.spool import Reject, Spool
 from steerx_cli.tools.import_.texts import Item, Split, Text
 
 Found = TypeVar("Found")
 Makes = Callable[[Values], Iterable[Found | Bad]]
 
+LEFT_OUT = "rows left out"
 _ANSWERS = "golds"  # the list in LaMP's files of answers
 _ROWS_TOLD = 1000  # at once to whoever watches
 _NEEDED = ("user_id", "response")  # in a table of one's own
 _UNASKED = "answers left out, to no question that was read"
+_ANSWERED = "answers left out, to questions answered before"
 _DESCRIBED = "items of the metadata left out, described before"
 
 
@@ -55,13 +56,17 @@ def check_options(request: Request) -> None:
     ):
         if given and not looked_at:
             raise SteerxError(f"{flag} says nothing to the format {request.format}: leave it out")
+    if request.split is not None and request.development is not None:
+        raise SteerxError("--split is of all queries, and --development draws them: leave one out")
     if request.input_text is not None:
         check_placeholders("--input-text", request.input_text)
     its.reader(Reading(request.task, request.columns))
 
 
 def check_columns(request: Request) -> None:
-    """Refuse a mapping from columns that a table does not have, before anything is read."""
+    """Refuse what cannot be read, and a mapping from columns that a table does not have, before anything is read."""
+    for file in (*request.files, *request.metadata):
+        check_readable(file, request.how)
     if not request.its_format.has_columns:
         return
     wanted = {name: request.columns.get(name, name) for name in (*_NEEDED, *request.columns)}
@@ -74,12 +79,16 @@ def check_columns(request: Request) -> None:
 
 def _missing(file: Path, name: str, theirs: str, there: Sequence[str]) -> str:
     """What to say: without the columns' names, which are a person's texts where a file has no header."""
-    like = get_close_matches(theirs, there, n=1)
-    near = f", but {like[0]!r}" if like else ""
+    like = next((column for column in there if _letters(column) == _letters(theirs)), None)
+    near = f", but {like!r}" if like else ""
     return (
         f"{file} has no column {theirs!r} among its {len(there)}{near}: say with --column {name}=COLUMN which it is "
         "(the first line is the header, and --delimiter stands between the names)"
     )
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 class _Reading:
@@ -95,20 +104,18 @@ class _Reading:
     def everything(self) -> Counts:
         its, request = self._request.its_format, self._request
         answering = [file for file in request.files if its.is_answers(file)]
-        asking = [(file, self._split(file)) for file in request.files if file not in answering]
+        asking = [(file, request.split_of(file)) for file in request.files if file not in answering]
         self._progress.start("import: reading", None, "rows")
-        answers = dict(self._answers(answering))
+        answers: dict[str, str] = {}
+        for question, answer in self._answers(answering):
+            self._counts[_ANSWERED] += question in answers
+            answers.setdefault(question, answer)
         self._items(request.metadata)
         reader = its.reader(Reading(request.task, request.columns, answers))
         for file, split in asking:
             self._texts(file, reader, split)
         self._counts[_UNASKED] += len(answers.keys() - self._asked) if answers else 0
         return self._counts
-
-    def _split(self, file: Path) -> Split:
-        if self._request.its_format.own_queries and self._request.rules.last is None:
-            return split_of(file, self._request.split)
-        return self._request.split or "test"
 
     def _answers(self, files: Iterable[Path]) -> Iterator[tuple[str, str]]:
         answer = self._request.its_format.answer
@@ -151,5 +158,5 @@ class _Reading:
             raise SteerxError(
                 f"{row.file}, line {row.line}{entry}: {bad.reason}: mend it, or leave --strict out to go on without it"
             )
-        self._counts[f"rows left out, {bad.reason}"] += 1
+        self._counts[f"{LEFT_OUT}, {bad.reason}"] += 1
         self._spool.reject(Reject(str(row.file), row.line, bad.entry, bad.reason))

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,11 +45,32 @@ class Request:
         """Whether all users have to be looked at before any can be written."""
         return self.users is not None or self.development is not None
 
+    def split_of(self, file: Path) -> Split:
+        """The split of a file's own queries."""
+        found = self.split or split_in_name(file)
+        if not self.its_format.own_queries or self.rules.last is not None:
+            return self.split or "test"
+        if found is None:
+            raise SteerxError(
+                f"the name of {file} does not say whether its queries are for development or test: "
+                "say it with --split, or take each user's last texts as queries with --last 1"
+            )
+        return found
+
+    def roles(self) -> dict[Path, str]:
+        """What each file is taken for, by its name: that decides rows as its content does."""
+        said = {
+            file: "answers" if self.its_format.is_answers(file) else f"texts, {self.split_of(file)}"
+            for file in self.files
+        }
+        said |= dict.fromkeys(self.metadata, "metadata")
+        return {file: f"{role}, {''.join(file.suffixes[-2:]).lower()}" for file, role in said.items()}
+
     def parameters(self) -> dict[str, Any]:
         """What is written down of it: neither the names of files nor the key."""
         said = {
             "format": self.format,
-            "content": content_of([*self.files, *self.metadata]),
+            "content": content_of(self.roles()),
             "task": self.task,
             "columns": dict(self.columns) or None,
             "encoding": self.how.encoding,
@@ -68,10 +89,11 @@ class Request:
         return {name: value for name, value in said.items() if value is not None}
 
 
-def content_of(files: Iterable[Path]) -> str:
-    """A name for what is in the files, in their order."""
+def content_of(roles: Mapping[Path, str]) -> str:
+    """A name for what is in the files, in their order, and for what each is taken for."""
     total = hashlib.sha256()
-    for file in files:
+    for file, role in roles.items():
+        total.update(f"{role}\0".encode())
         with file.open("rb") as stream:
             total.update(hashlib.file_digest(stream, "sha256").digest())
     return total.hexdigest()[:16]
@@ -85,14 +107,3 @@ def split_in_name(file: Path) -> Split | None:
         if words & {"dev", "val", "valid", "validation", "development"}:
             return "development"
     return None
-
-
-def split_of(file: Path, given: Split | None) -> Split:
-    """The split of a file's own queries."""
-    found = given or split_in_name(file)
-    if found is None:
-        raise SteerxError(
-            f"the name of {file} does not say whether its queries are for development or test: "
-            "say it with --split, or take each user's last texts as queries with --last 1"
-        )
-    return found

@@ -19,7 +19,7 @@ from steerx_cli.core.provenance import Footer, Record, check_parameters
 from steerx_cli.core.schemas import HISTORIES, QUERIES, Artifact
 from steerx_cli.core.summary import Summary
 from steerx_cli.tools.import_.choose import Counts
-from steerx_cli.tools.import_.reading import check_columns, check_options, read_all
+from steerx_cli.tools.import_.reading import LEFT_OUT, check_columns, check_options, read_all
 from steerx_cli.tools.import_.request import Request
 from steerx_cli.tools.import_.spool import Spool
 from steerx_cli.tools.import_.writing import select, write
@@ -157,5 +157,5 @@ class Import:
     def _notes(self, footers: Sequence[Footer]) -> Iterator[str]:
         if footers:
             yield f"rows are histories; queries: {footers[1].rows:,}, of {footers[1].users:,} users"
-            if self._rejects.exists():
+            if any(name.startswith(LEFT_OUT) for name in footers[0].counts) and self._rejects.exists():
                 yield f"where the rows stand that were left out: {self._rejects}"

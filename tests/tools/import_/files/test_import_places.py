@@ -95,6 +95,12 @@ def some(names: list[str], folder: str, *splits: str) -> list[str]:
     return [name for name in names if name.startswith(tuple(f"{folder}/{split}-" for split in splits))]
 
 
+def test_several_configurations_are_not_mixed(tmp_path: Path, publish: Publish) -> None:
+    publish(set=lay_out(tmp_path / "source", DPL))
+    with pytest.raises(SteerxError, match=r"has several parts, Books, .*Movies_and_TV: name one with --config$"):
+        found("some/set", None, "test")
+
+
 @pytest.mark.parametrize(
     ("names", "config", "split", "wanted"),
     [
@@ -103,7 +109,6 @@ def some(names: list[str], folder: str, *splits: str) -> list[str]:
         (DPL, "Books", "development", some(DPL, "Books", "val")),
         (LONGLAMP, "topic_writing_user", None, some(LONGLAMP, "topic_writing_user", "test", "val")),
         (LONGLAMP, "product_review_temporal", "test", some(LONGLAMP, "product_review_temporal", "test")),
-        (DPL, None, "test", [name for name in DPL if "/test-" in name]),
         # Without a configuration push_to_hub has one that is called default, and puts it into data/.
         (
             ["data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet"],
@@ -127,6 +132,8 @@ def some(names: list[str], folder: str, *splits: str) -> list[str]:
         (["Books/full-00000-of-00001.parquet"], "Books", "test", ["Books/full-00000-of-00001.parquet"]),
         # What nobody has split is called train.
         (["data/train-00000-of-00001.parquet"], None, None, ["data/train-00000-of-00001.parquet"]),
+        # What is hidden is nobody's data.
+        (["a/test.jsonl", "a/.ipynb_checkpoints/test-checkpoint.jsonl", ".b/c.csv"], None, None, ["a/test.jsonl"]),
         # A word is not a part of another.
         (["constraints_test.jsonl", "strained.csv"], None, None, ["constraints_test.jsonl", "strained.csv"]),
     ],

@@ -56,7 +56,7 @@ def is_gz(path: Path) -> bool:
 @contextmanager
 def reading(path: Path, encoding: str) -> Iterator[TextIO]:
     """Open a text file; what goes wrong with the whole of it is said in a sentence."""
-    _check_encoding(encoding)
+    check_encoding(encoding)
     try:
         with _binary(path) as file, io.TextIOWrapper(file, encoding, errors=_MARKING, newline="") as text:
             yield text
@@ -74,7 +74,7 @@ def reading(path: Path, encoding: str) -> Iterator[TextIO]:
         raise SteerxError(f"{path} cannot be read ({error.strerror}): copy it to another disk and try again") from error
 
 
-def _check_encoding(encoding: str) -> None:
+def check_encoding(encoding: str) -> None:
     try:
         io.TextIOWrapper(io.BytesIO(), encoding)
         known = codecs.lookup(encoding).name not in _NO_ENCODINGS

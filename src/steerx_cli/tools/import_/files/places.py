@@ -57,19 +57,32 @@ def _files(name: str, wanted: _Wanted, download: bool) -> list[Path]:
 
 def _among(folder: Path, wanted: _Wanted) -> list[Path]:
     """What a folder has of what is wanted."""
-    there = [file for file in sorted(folder.rglob("*")) if is_readable(file) and file.is_file() and not _is_about(file)]
+    there = [
+        file
+        for file in sorted(folder.rglob("*"))
+        if is_readable(file) and file.is_file() and not _is_aside(file, folder)
+    ]
     files = [file for file in there if _is_of(wanted.config, file.relative_to(folder))]
     # Where there is nothing else, `train` is only what a whole is called that nobody has split.
     every = wanted.training or all(_is_train(file, folder) for file in files)
     found = [file for file in files if every or (not _is_train(file, folder) and _may_be(wanted.split, file))]
     if not found:
         raise SteerxError(f"{folder} has no file to import: name files, or another --config or --split")
+    parts = sorted({_part_of(file, folder) for file in found} - {""})
+    if len(parts) > 1:
+        raise SteerxError(f"{folder} has several parts, {', '.join(parts)}: name one with --config")
     return found
 
 
-def _is_about(file: Path) -> bool:
-    """Whether a file says something of the others."""
-    return file.name in _ABOUT
+def _part_of(file: Path, folder: Path) -> str:
+    """The folder there that a file lies in, if it is a part of the data, and no split of it."""
+    part = file.relative_to(folder).parts[0]
+    return "" if part == file.name or _is_train(folder / part, folder) or split_in_name(folder / part) else part
+
+
+def _is_aside(file: Path, folder: Path) -> bool:
+    """Whether a file says something of the others, or is hidden."""
+    return file.name in _ABOUT or any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def _is_of(config: str | None, place: Path) -> bool:

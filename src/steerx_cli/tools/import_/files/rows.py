@@ -33,6 +33,12 @@ def read_rows(path: Path, how: How, within: str | None = None) -> Iterator[Row]:
         yield Row(path, number, values)
 
 
+def check_readable(path: Path, how: How) -> None:
+    """Refuse what could not be read whatever is in it."""
+    if _kind(path) != ".parquet":
+        lines.check_encoding(how.encoding)
+
+
 def columns_of(path: Path, how: How) -> list[str] | None:
     """The names of a table's columns; None for JSON, where each record has its own."""
     kind = _kind(path)
