@@ -103,23 +103,23 @@ class Writer:
         self._file = _Hashing(file)
         self._parquet = pq.ParquetWriter(self._file, artifact.columns, **_WRITE)
         self._waiting = artifact.columns.empty_table()
+        self._sizes = np.zeros(0, np.int64)  # of the waiting rows
         self.rows = 0
 
     def write(self, rows: pa.Table) -> None:
         """Take rows that fit the schema (see `conform`)."""
         self.rows += len(rows)
-        waiting = pa.concat_tables([self._waiting, rows])
-        while size := self._next_group(waiting):
-            self._flush(waiting.slice(0, size))
-            waiting = waiting.slice(size)
-        self._waiting = waiting
+        self._waiting = pa.concat_tables([self._waiting, rows])
+        self._sizes = np.concatenate([self._sizes, _text_sizes(rows)])
+        while size := self._next_group():
+            self._flush(self._waiting.slice(0, size))
+            self._waiting, self._sizes = self._waiting.slice(size), self._sizes[size:]
 
-    def _next_group(self, waiting: pa.Table) -> int:
+    def _next_group(self) -> int:
         """How many rows fill a group, in number or in text; 0 where it is not full yet."""
         most = self._artifact.rows_per_group
-        sizes = np.cumsum(_text_sizes(waiting.slice(0, most)))
-        filled = min(most, int(np.searchsorted(sizes, _GROUP_BYTES)) + 1)
-        return filled if filled <= len(waiting) else 0
+        filled = min(most, int(np.searchsorted(np.cumsum(self._sizes[:most]), _GROUP_BYTES)) + 1)
+        return filled if filled <= len(self._waiting) else 0
 
     def _flush(self, rows: pa.Table) -> None:
         self._parquet.write_table(rows.combine_chunks(), row_group_size=max(1, len(rows)))
@@ -128,7 +128,7 @@ class Writer:
         """Write what is left, and tell the digest of all rows."""
         if len(self._waiting):
             self._flush(self._waiting)
-        self._waiting = self._artifact.columns.empty_table()
+        self._waiting, self._sizes = self._artifact.columns.empty_table(), np.zeros(0, np.int64)
         return self._file.digest.hexdigest()
 
     def abandon(self) -> None:
