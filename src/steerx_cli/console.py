@@ -24,6 +24,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from steerx_cli.core.progress import Progress, Silent
+from steerx_cli.core.provenance import typed
 from steerx_cli.core.summary import Summary
 from steerx_cli.core.text import visible
 
@@ -143,12 +144,8 @@ def _entries(summary: Summary) -> Iterator[tuple[str, str]]:
 def _settings(parameters: Mapping[str, object]) -> str:
     """Parameters as a person types them."""
     return ", ".join(
-        f"{name.replace('_', '-')} {_typed(value)}" for name, value in parameters.items() if value is not None
+        f"{name.replace('_', '-')} {typed(value)}" for name, value in parameters.items() if value is not None
     )
-
-
-def _typed(value: object) -> object:
-    return " ".join(f"{name}={part}" for name, part in value.items()) if isinstance(value, Mapping) else value
 
 
 def _time(summary: Summary) -> str:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.core.files import replacing
+from steerx_cli.core.files import replacing, state_of
 from steerx_cli.core.provenance import FOOTER_KEY, Footer
 from steerx_cli.core.schemas import ARTIFACTS, Artifact
 
@@ -25,10 +25,8 @@ _WRITE = {"compression": "zstd", "write_page_checksum": True, "version": "2.6"}
 _PART_NOTE, _PART_DIGEST = f"{FOOTER_KEY}.part", f"{FOOTER_KEY}.digest"
 _GROUP_BYTES = 2**26  # of text in a row group: a reader holds one in memory, whatever the length of its texts
 _USER_IDS_AT_ONCE = 65_536  # a few MB
-_FOREIGN_ROWS, _FOREIGN_BYTES = (
-    64,
-    2**24,
-)  # at once: whichever is less; a size on the disk says little of texts that repeat
+_FOREIGN_ROWS = 64  # at once; few, because the size on the disk says little of texts that repeat
+_FOREIGN_BYTES = 2**24  # or so many, whichever is less
 
 
 # --- rows that fit their schema ---------------------------------------------------------------------------------------
@@ -213,12 +211,6 @@ def _opened(path: Path) -> pq.ParquetFile:
     return pq.ParquetFile(pa.OSFile(os.fsencode(path)), pre_buffer=False, page_checksum_verification=True)
 
 
-def _state(path: Path) -> tuple[int, int, int]:
-    """What changes when a file is replaced (the first) or written to (the others)."""
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
 @contextmanager
 def _whole(path: Path, artifact: Artifact) -> Iterator[None]:
     """Say of a file that cannot be read which file it is and how to get a good one."""
@@ -305,7 +297,7 @@ class File:
         self._parquet: pq.ParquetFile | None = None
         self._group: tuple[int, pa.Table] | None = None  # the row group read last: the next chunk often starts in it
         with _whole(path, artifact):
-            self._seen = _state(path)
+            self._seen = state_of(path)
         self.footer = read_footer(path, artifact)
         self._check_unchanged(replaced_too=True)
 
@@ -317,7 +309,7 @@ class File:
 
     def _check_unchanged(self, replaced_too: bool = False) -> None:
         try:
-            state = _state(self.path)
+            state = state_of(self.path)
         except FileNotFoundError:
             return  # what is open is there still
         if state != self._seen and (replaced_too or state[0] == self._seen[0]):

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from steerx_cli.core.artifacts import Writer, conform, read_footer, writing
 from steerx_cli.core.errors import Interrupted, SteerxError
-from steerx_cli.core.provenance import Footer, Record, Shard
+from steerx_cli.core.provenance import Footer, Record, Shard, typed
 from steerx_cli.core.schemas import Artifact
 
 _CURES = {
@@ -122,18 +122,12 @@ def _changes(old: Record, new: Record) -> list[str]:
     if (old.stage, old.artifact) != (new.stage, new.artifact):
         return [f"by {old.stage}, not {new.stage}"]
     changed = [
-        f"{name.replace('_', '-')} {_said(old.parameters.get(name))} → {_said(new.parameters.get(name))}"
+        f"{name.replace('_', '-')} {typed(old.parameters.get(name))} → {typed(new.parameters.get(name))}"
         for name in _differing(old.parameters, new.parameters)
     ]
     changed += [f"other {role}" for role in _differing(old.inputs, new.inputs)]
     changed += [f"other {role} model" for role in _differing(old.models, new.models)]
     return changed + ([f"steerx {old.version} → {new.version}"] if old.version != new.version else [])
-
-
-def _said(value: object) -> object:
-    if isinstance(value, Mapping):
-        return " ".join(f"{name}={part}" for name, part in value.items())
-    return "none" if value is None else value
 
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -145,7 +139,7 @@ class Whole:
 
     def __init__(self, writer: Writer, artifact: Artifact) -> None:
         self._writer = writer
-        self._artifact = artifact
+        self.artifact = artifact
         self.users = 0
 
     @property
@@ -155,7 +149,7 @@ class Whole:
 
     def write(self, rows: pa.Table, users: int) -> None:
         """Take all the rows of so many users."""
-        self._writer.write(conform(rows, self._artifact))
+        self._writer.write(conform(rows, self.artifact))
         self.users += users
 
     def close(self, record: Record, counts: Mapping[str, int]) -> Footer:

@@ -19,6 +19,13 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def typed(value: object) -> str:
+    """A parameter as a person types it."""
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={part}" for name, part in value.items())
+    return "none" if value is None else str(value)
+
+
 def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Refuse what was typed in another encoding: it could not be written down."""
     for name, value in parameters.items():

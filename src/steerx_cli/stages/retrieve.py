@@ -1,6 +1,5 @@
 """`steerx retrieve`: which of a user's histories stand beside each of their queries (section 5.1)."""
 
-import hashlib
 import os
 import re
 import unicodedata
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.job import Compute, Counts, Job, Tables, Work
+from steerx_cli.core.order import lot
 from steerx_cli.core.progress import Progress
 from steerx_cli.core.schemas import HISTORIES, QUERIES, RETRIEVED
 from steerx_cli.core.scope import Scope
@@ -136,7 +136,7 @@ def at_random(owns: Sequence[Own], _: Tally, seed: int) -> Iterator[Ranked]:
     """A shuffle that hangs on the seed, user, query and history alone, so that no chunk or shard changes it."""
     for own in owns:
         for user, query in own.queries.select("user_id", "query_id").iter_rows():
-            draws = [draw(seed, user, query, item) for item in own.histories["item_id"]]
+            draws = [lot(seed, user, query, item) for item in own.histories["item_id"]]
             yield Ranked(np.array(sorted(range(len(draws)), key=draws.__getitem__)))
 
 
@@ -209,11 +209,6 @@ def runs(rows: pl.DataFrame) -> Iterator[tuple[str, int, int]]:
 def best_first(scores: NDArray[Any], ids: Places) -> Places:
     """The places of the largest scores first, of equal ones the smaller id."""
     return np.lexsort((ids, -scores))
-
-
-def draw(seed: int, *names: str) -> bytes:
-    """A lot that nobody else has."""
-    return hashlib.blake2b("\0".join((str(seed), *names)).encode(), digest_size=16).digest()
 
 
 def finite(scores: Vectors) -> Vectors:

@@ -63,7 +63,7 @@ def check_options(request: Request) -> None:
     its.reader(Reading(request.task, request.columns))
 
 
-def check_columns(request: Request) -> None:
+def check_files(request: Request) -> None:
     """Refuse what cannot be read, and a mapping from columns that a table does not have, before anything is read."""
     for file in (*request.files, *request.metadata):
         check_readable(file, request.how)

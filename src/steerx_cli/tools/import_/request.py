@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from steerx_cli.tools.import_.files.rows import How
 from steerx_cli.tools.import_.formats import FORMATS
 from steerx_cli.tools.import_.formats.format import Format
 from steerx_cli.tools.import_.pseudonyms import check_of
-from steerx_cli.tools.import_.texts import Split
+from steerx_cli.tools.import_.texts import DEVELOPMENT, Split
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Request:
     task: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)  # our name → the file's
     input_text: str | None = None  # a template of fields that inputs are made by
-    split: Split | None = None  # of all the source's own queries; None: each file's name says it
+    split: Split | None = None  # of all queries; None: the row or the file's name says it
     rules: Rules = field(default_factory=Rules)
     users: int | None = None  # only so many, those with the most histories
     development: float | None = None  # the share of users whose queries are for development
@@ -57,14 +57,12 @@ class Request:
             )
         return found
 
-    def roles(self) -> dict[Path, str]:
+    def roles(self) -> list[tuple[Path, str]]:
         """What each file is taken for, by its name: that decides rows as its content does."""
-        said = {
-            file: "answers" if self.its_format.is_answers(file) else f"texts, {self.split_of(file)}"
-            for file in self.files
-        }
-        said |= dict.fromkeys(self.metadata, "metadata")
-        return {file: f"{role}, {''.join(file.suffixes[-2:]).lower()}" for file, role in said.items()}
+        answers = self.its_format.is_answers
+        said = [(file, "answers" if answers(file) else f"texts, {self.split_of(file)}") for file in self.files]
+        said += [(file, "metadata") for file in self.metadata]
+        return [(file, f"{role}, {''.join(file.suffixes[-2:]).lower()}") for file, role in said]
 
     def parameters(self) -> dict[str, Any]:
         """What is written down of it: neither the names of files nor the key."""
@@ -89,10 +87,10 @@ class Request:
         return {name: value for name, value in said.items() if value is not None}
 
 
-def content_of(roles: Mapping[Path, str]) -> str:
+def content_of(roles: Iterable[tuple[Path, str]]) -> str:
     """A name for what is in the files, in their order, and for what each is taken for."""
     total = hashlib.sha256()
-    for file, role in roles.items():
+    for file, role in roles:
         total.update(f"{role}\0".encode())
         with file.open("rb") as stream:
             total.update(hashlib.file_digest(stream, "sha256").digest())
@@ -104,6 +102,6 @@ def split_in_name(file: Path) -> Split | None:
     for words in (set(re.split(r"[^a-z]+", file.name.lower())), {file.absolute().parent.name.lower()}):
         if "test" in words:
             return "test"
-        if words & {"dev", "val", "valid", "validation", "development"}:
+        if words & DEVELOPMENT:
             return "development"
     return None

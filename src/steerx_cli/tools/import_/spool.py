@@ -89,7 +89,7 @@ class Spool:
         self.has_queries = False  # whether a text with a split has come
 
     def __enter__(self) -> Self:
-        """Nothing is left to do."""
+        """It is open already."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -172,10 +172,10 @@ class Spool:
         for file, *where in self._rows("SELECT * FROM rejects ORDER BY rowid"):
             yield Reject(os.fsdecode(file), *where)
 
+    # --- the disk -----------------------------------------------------------------------------------------------------
+
     def _set(self, setting: str) -> None:
         self._base.execute(f"PRAGMA {setting}")
-
-    # --- the disk -----------------------------------------------------------------------------------------------------
 
     def _people(self, query: str) -> Iterator[Person]:
         for name, rows in groupby(self._rows(query), key=lambda row: row[0]):

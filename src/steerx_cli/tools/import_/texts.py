@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 Split: TypeAlias = Literal["development", "test"]
+DEVELOPMENT = frozenset({"dev", "val", "valid", "validation", "development"})  # what sources call it
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from steerx_cli.core.artifacts import read_footer
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.core.files import replacing
+from steerx_cli.core.files import replacing, state_of
 from steerx_cli.core.outputs import Output, explained, interruptible, writing_whole
 from steerx_cli.core.places import artifact_path
 from steerx_cli.core.progress import Progress
@@ -19,12 +19,12 @@ from steerx_cli.core.provenance import Footer, Record, check_parameters
 from steerx_cli.core.schemas import HISTORIES, QUERIES, Artifact
 from steerx_cli.core.summary import Summary
 from steerx_cli.tools.import_.choose import Counts
-from steerx_cli.tools.import_.reading import LEFT_OUT, check_columns, check_options, read_all
+from steerx_cli.tools.import_.reading import LEFT_OUT, check_files, check_options, read_all
 from steerx_cli.tools.import_.request import Request
 from steerx_cli.tools.import_.spool import Spool
 from steerx_cli.tools.import_.writing import select, write
 
-State: TypeAlias = tuple[int, int, int] | None  # of a file
+State: TypeAlias = tuple[int, int, int]  # of a file
 
 REJECTS = "import-rejects.jsonl"
 _MOST_NAMED = 4  # files, in a summary
@@ -41,19 +41,10 @@ def listed(paths: Sequence[Path]) -> str:
     return ", ".join(map(str, paths)) if len(paths) <= _MOST_NAMED else f"{paths[0]} and {len(paths) - 1} more"
 
 
-def _state(file: Path) -> State:
-    """What changes when a file is replaced or written to; None where it went away."""
-    try:
-        found = file.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
 def check_unchanged(seen: Mapping[Path, State]) -> None:
     """The provenance speaks of what was in the files before they were read."""
     for file, state in seen.items():
-        if _state(file) not in (state, None):
+        if file.exists() and state_of(file) != state:
             raise SteerxError(f"{file} was changed while it was read: run the same command again")
 
 
@@ -72,12 +63,12 @@ class Import:
         for output in (*self._outputs, replace(self._histories, path=self._rejects)):
             output.check_place(*self._files)
         check_options(request)
-        check_columns(request)
+        check_files(request)
         self._parameters: Mapping[str, Any] = {}
 
     def run(self, dry_run: bool, progress: Progress) -> Summary:
         """Do it, unless it is done already."""
-        seen = {file: _state(file) for file in self._files}
+        seen = {file: state_of(file) for file in self._files}
         progress.start("import: looking", None, "files")
         self._parameters = self._request.parameters()
         check_parameters(self._parameters)

@@ -1,15 +1,14 @@
 """The spool → histories and queries, user by user."""
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 
+from steerx_cli.core.order import lot
 from steerx_cli.core.outputs import Whole
 from steerx_cli.core.progress import Progress
-from steerx_cli.core.schemas import HISTORIES, QUERIES, Artifact
 from steerx_cli.lm.templates import put
 from steerx_cli.tools.import_.choose import Counts, choose
 from steerx_cli.tools.import_.request import Request
@@ -35,7 +34,7 @@ def select(spool: Spool, request: Request) -> Counts:
             if chosen.is_empty:
                 counts.update(chosen.counts)
             else:
-                yield Candidate(name, user_id, len(chosen.histories), _lot(user_id, request.seed))
+                yield Candidate(name, user_id, len(chosen.histories), lot(request.seed, user_id))
 
     spool.choose(kept())
     if request.users is not None:
@@ -45,16 +44,12 @@ def select(spool: Spool, request: Request) -> Counts:
     return counts
 
 
-def _lot(user_id: str, seed: int) -> bytes:
-    return hashlib.blake2b(f"{seed}\0{user_id}".encode(), digest_size=8).digest()
-
-
 def write(spool: Spool, request: Request, histories: Whole, queries: Whole, progress: Progress) -> Counts:
     """Write what is kept of everybody who is."""
     progress.start("import: writing", spool.users if request.selects else None, "users")
     counts: Counts = Counter()
     rows = _Rows(spool, request, counts)
-    written, asked = _Batches(histories, HISTORIES), _Batches(queries, QUERIES)
+    written, asked = _Batches(histories), _Batches(queries)
     for person in spool.chosen() if request.selects else spool.people():
         chosen = choose(person.texts, request.rules)
         counts.update(chosen.counts)
@@ -124,9 +119,8 @@ class _Rows:
 class _Batches:
     """Rows on their way into an artifact, some at a time."""
 
-    def __init__(self, whole: Whole, artifact: Artifact) -> None:
+    def __init__(self, whole: Whole) -> None:
         self._whole = whole
-        self._artifact = artifact
         self._rows: list[dict[str, Any]] = []
         self._users = self._size = 0
 
@@ -140,5 +134,5 @@ class _Batches:
 
     def flush(self) -> None:
         """Pass on what is there."""
-        self._whole.write(pa.Table.from_pylist(self._rows, schema=self._artifact.columns), self._users)
+        self._whole.write(pa.Table.from_pylist(self._rows, schema=self._whole.artifact.columns), self._users)
         self._rows, self._users, self._size = [], 0, 0

@@ -14,12 +14,12 @@ from steerx_cli.tools.import_.formats.values import (
     time_if_any,
 )
 from steerx_cli.tools.import_.records import Bad, Values
-from steerx_cli.tools.import_.texts import Split, Text
+from steerx_cli.tools.import_.texts import DEVELOPMENT, Split, Text
 
 _OURS = ("user_id", "item_id", "input", "response", "rating", "time", "split")
 _SPLITS: Mapping[str, Split | None] = {
     **dict.fromkeys(("train", "history", "histories"), None),
-    **dict.fromkeys(("development", "dev", "val", "valid", "validation"), "development"),
+    **dict.fromkeys(DEVELOPMENT, "development"),
     "test": "test",
 }
 
