@@ -344,6 +344,22 @@ def test_answers_that_are_missing_or_left_over_are_counted(alone: Path, steerx: 
     assert {row["reference"] for row in tables(alone / "data")[1]} == {None, answers[0]["output"]}
 
 
+def test_what_is_taken_otherwise_than_expected_is_counted(alone: Path, steerx: Steerx) -> None:
+    questions, _ = sources.lamp("lamp-4", 3, 4)
+    write_list(alone / "test_questions.json", [{**questions[0], "input": "Headline, please."}, *questions[1:]])
+    ended = done(steerx("import", "lamp", "test_questions.json", "--task", "lamp-4", "--data", "lamp"))
+    assert "note         queries taken whole, for want of a known wording of their instruction: 1\n" in ended.err
+    posts = list(sources.longlamp("topic", 3, 4))
+    write_parquet(alone / "test.parquet", [{**posts[0], "input": "About cats."}, *posts[1:]])
+    ended = done(steerx("import", "longlamp", "test.parquet", "--task", "topic", "--data", "posts"))
+    assert "note         queries taken whole, for want of a known wording of their instruction: 1\n" in ended.err
+    write_lines(alone / "reviews.jsonl", sources.amazon(2, 3))
+    items = list(sources.amazon_metadata(6))
+    write_lines(alone / "meta.jsonl", [{**items[0], "title": "var x = getTime();"}, *items[1:]])
+    ended = done(steerx("import", "amazon", "reviews.jsonl", "--metadata", "meta.jsonl", "--data", "reviews"))
+    assert "titles of items left out, pieces of a page's script: 1\n" in ended.err
+
+
 def test_inputs_are_made_by_a_template(uneven: Path, alone: Path, steerx: Steerx) -> None:
     done(steerx("import", "generic", uneven, "--input-text", "Do {input}, {nothing}!", "--data", "data"))
     assert {row["input"] for rows in tables(alone / "data") for row in rows} == {"Do say, !"}

@@ -27,6 +27,7 @@ _ROWS_TOLD = 1000  # at once to whoever watches
 _NEEDED = ("user_id", "response")  # in a table of one's own
 _UNASKED = "answers left out, to no question that was read"
 _ANSWERED = "answers left out, to questions answered before"
+_FLAWED = "titles of items left out, pieces of a page's script"
 _DESCRIBED = "items of the metadata left out, described before"
 
 
@@ -128,7 +129,9 @@ class _Reading:
         for file in files:
             assert item is not None
             found: Iterator[Item] = self._each(file, lambda values: [item(values)])
-            self._counts[_DESCRIBED] += sum(not self._spool.describe(one) for one in found)
+            for one in found:
+                self._counts[_DESCRIBED] += not self._spool.describe(one)
+                self._counts[_FLAWED] += one.is_flawed
 
     def _texts(self, file: Path, reader: Reader, split: Split) -> None:
         rename = pseudonyms(self._request.key) if self._request.key else str

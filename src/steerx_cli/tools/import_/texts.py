@@ -21,6 +21,7 @@ class Text:
     time: int | None = None  # milliseconds since 1970, UTC
     split: Split | None = None
     about: str | None = None  # the item in the metadata that has more fields for it
+    is_uncut: bool = False  # its instruction is worded in a way that is not known: all of it is taken
     is_label: bool = False  # one of a few answers (a tag, a score): equal ones are not the same text
 
 
@@ -30,3 +31,4 @@ class Item:
 
     item_id: str
     fields: Mapping[str, str]
+    is_flawed: bool = False  # a title that is none was left out

@@ -20,6 +20,7 @@ _SIZE_AT_ONCE = 2**22  # or so many characters, for texts can be long
 
 UNKNOWN = "texts whose item the metadata do not have"
 UNKNOWN_ANSWER = "queries whose answer is not known"
+UNCUT = "queries taken whole, for want of a known wording of their instruction"
 BLANK = "texts with a blank input"
 BEYOND = "users left out, with fewer histories than those of --users"
 
@@ -89,6 +90,7 @@ class _Rows:
         if self._request.development is not None:
             split = person.split or "test"
         self._counts[UNKNOWN_ANSWER] += text.response is None
+        self._counts[UNCUT] += text.is_uncut
         return {**self._shared(person, text), "query_id": text.text_id, "reference": text.response, "split": split}
 
     def _shared(self, person: Person, text: Text) -> dict[str, Any]:

@@ -39,10 +39,10 @@ def _texts(values: Values, _: Split) -> Iterator[Text]:
 def item(values: Values) -> Item:
     """What a row of the metadata says of its item; DPL's are of the same making."""
     title, description = field_if_any(values, "title"), _description(values)
-    if title and any(piece in title for piece in _SCRIPT):
-        title = None
-    fields = {"title": title, "description": description}
-    return Item(id_in(values, "asin"), {name: text for name, text in fields.items() if text and text.strip()})
+    is_script = any(piece in (title or "") for piece in _SCRIPT)
+    fields = {"title": None if is_script else title, "description": description}
+    said = {name: text for name, text in fields.items() if text and text.strip()}
+    return Item(id_in(values, "asin"), said, is_flawed=is_script)
 
 
 def _description(values: Values) -> str | None:

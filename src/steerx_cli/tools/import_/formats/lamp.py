@@ -61,7 +61,8 @@ def _reader(reading: Reading) -> Reader:
 def _texts(task: _Task, answers: Mapping[str, str], values: Values, split: Split) -> Iterator[Text | Bad]:
     """A question and its profile: nothing says which questions are the same user's, so each is a user of its own."""
     question, asked = id_in(values, "id"), text_in(values, "input")
-    found = {task.asked: asked, **parts(asked, task.wordings)}  # all of it where the wording is another
+    cut = parts(asked, task.wordings)
+    found = {task.asked: asked, **cut}  # all of it where the wording is another
     query = Text(
         user_id=question,
         text_id=question,
@@ -69,6 +70,7 @@ def _texts(task: _Task, answers: Mapping[str, str], values: Values, split: Split
         fields={name: text for name, text in found.items() if name != "input"},
         input=found[task.asked],
         split=split,
+        is_uncut=not cut,
         is_label=task.labels != "none",
     )
     yield from each_text(list_in(values, "profile"), partial(_history, task, question))

@@ -1,7 +1,7 @@
 """LongLaMP: in each row a user's earlier texts (`profile`) and the instruction for another (`input`)."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from steerx_cli.tools.import_.formats.format import Format, Reader, Reading, each_text, list_in, parts, rated, the_task
@@ -77,9 +77,10 @@ def _reader(reading: Reading) -> Reader:
 
 def _texts(task: _Task, values: Values, split: Split) -> Iterator[Text | Bad]:
     user_id, asked = id_in(values, first_there(values, *task.user)), text_in(values, "input")
-    query = _text(task, user_id, id_if_any(values, "id"), filled_if_any(values, "output"), _cut(task, asked), split)
+    fields = _cut(task, asked)
+    query = _text(task, user_id, id_if_any(values, "id"), filled_if_any(values, "output"), fields, split)
     yield from each_text(list_in(values, "profile"), partial(_history, task, user_id))
-    yield query
+    yield replace(query, is_uncut=fields == {task.main: asked})
 
 
 def _history(task: _Task, user_id: str, values: Values) -> Text:
