@@ -4,8 +4,8 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +53,11 @@ def _snapshot(name: str, revision: str | None, code: bool, pickled: bool, downlo
 
 
 def _cached(name: str, revision: str | None, wanted: list[str], download: bool) -> Path:
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import snapshot_download
 
-    # The HTTP library's own base class; which library that is depends on the version of huggingface_hub.
-    http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
-    try:  # sub-folders (onnx/, openvino/) hold the same weights for other programs
-        return Path(
+    no_id = f"model {name!r} is neither a folder nor a Hugging Face id: name one"
+    with asking_hub(f"model {name!r}", "name a local folder that holds it", no_id, download, revision):
+        return Path(  # sub-folders (onnx/, openvino/) hold the same weights for other programs
             snapshot_download(
                 name,
                 revision=revision,
@@ -67,19 +66,27 @@ def _cached(name: str, revision: str | None, wanted: list[str], download: bool) 
                 local_files_only=not download,
             )
         )
+
+
+@contextmanager
+def asking_hub(what: str, instead: str, no_id: str, download: bool, revision: str | None = None) -> Iterator[None]:
+    """Turn what Hugging Face says, or the network, into one sentence; `instead` is what else a person can do."""
+    from huggingface_hub import errors
+
+    # The HTTP library's own base class; which library that is depends on the version of huggingface_hub.
+    http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
+    try:
+        yield
     except errors.HFValidationError as error:
-        raise SteerxError(f"model {name!r} is neither a folder nor a Hugging Face id: name one") from error
+        raise SteerxError(no_id) from error
     except (OSError, http_error) as error:
-        if not download:
-            raise SteerxError(
-                f"model {name!r} is not wholly in the cache here, and a dry run downloads nothing: "
-                "leave --dry-run out, or name a local folder that holds it"
-            ) from error
-        what = f"model {name!r} cannot be had from Hugging Face: {why_not(error, revision)}"
-        raise SteerxError(f"{what}, or name a local folder that holds it") from error
+        cause = "is not wholly in the cache here, and a dry run downloads nothing: leave --dry-run out"
+        if download:
+            cause = f"cannot be had from Hugging Face: {_why(error, revision)}"
+        raise SteerxError(f"{what} {cause}, or {instead}") from error
 
 
-def why_not(error: Exception, revision: str | None) -> str:
+def _why(error: Exception, revision: str | None) -> str:
     """The cause in short, and what to do."""
     from huggingface_hub import errors
 

@@ -264,7 +264,7 @@ def test_a_dry_run_on_what_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     assert refusal("some/set", download=False) == (
         "the data set 'some/set' is not wholly in the cache here, and a dry run downloads nothing: "
-        "leave --dry-run out, or name its files"
+        "leave --dry-run out, or download its files where there is a network and name them"
     )
 
 

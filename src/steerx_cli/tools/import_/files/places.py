@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.lm.files import why_not
+from steerx_cli.lm.files import asking_hub
 from steerx_cli.tools.import_.files.rows import SUFFIXES, is_readable
 from steerx_cli.tools.import_.request import split_in_name
 from steerx_cli.tools.import_.texts import Split
@@ -107,20 +107,10 @@ def _may_be(split: Split | None, file: Path) -> bool:
 
 
 def _snapshot(name: str, config: str | None, download: bool) -> Path:
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import snapshot_download
 
-    http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
     within = "" if config in (None, _DEFAULT) else f"{escape(str(config))}*"
     wanted = [f"*{within}{suffix}" for suffix in SUFFIXES]
-    try:
+    instead = "download its files where there is a network and name them"
+    with asking_hub(f"the data set {name!r}", instead, f"{name!r} is {_NOTHING}", download):
         return Path(snapshot_download(name, repo_type="dataset", allow_patterns=wanted, local_files_only=not download))
-    except errors.HFValidationError as error:
-        raise SteerxError(f"{name!r} is {_NOTHING}") from error
-    except (OSError, http_error) as error:
-        if not download:
-            raise SteerxError(
-                f"the data set {name!r} is not wholly in the cache here, and a dry run downloads nothing: "
-                "leave --dry-run out, or name its files"
-            ) from error
-        what = f"the data set {name!r} cannot be had from Hugging Face: {why_not(error, None)}"
-        raise SteerxError(f"{what}, or download its files where there is a network and name them") from error
