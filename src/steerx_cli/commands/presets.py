@@ -18,8 +18,10 @@ def apply_preset(context: typer.Context, name: str | None) -> str | None:
     check_keys(preset, _commands(context))
     options = options_of(context.command)
     values = preset.values_for(context.info_name or "", set(options))
-    for key, value in values.items():
-        check_value(preset, key, value, options[key], context)
+    for key, value in [*values.items()]:
+        if options[key].multiple and not isinstance(value, list):
+            values[key] = [value]  # an option that may be given again, and is given once
+        check_value(preset, key, values[key], options[key], context)
     context.default_map = {options[key].name: value for key, value in values.items()}
     return preset.name
 

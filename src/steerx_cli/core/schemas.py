@@ -37,6 +37,10 @@ def _rows(name: str, *columns: pa.Field) -> pa.Field:
     return pa.field(name, pa.list_(pa.field("element", pa.struct(columns), nullable=False)), nullable=False)
 
 
+def _list(name: str, kind: pa.DataType, nullable: bool = False) -> pa.Field:
+    return pa.field(name, pa.list_(pa.field("element", kind, nullable=False)), nullable=nullable)
+
+
 # The named fields that task templates draw on (title, description, …): a list, so that their order is kept and any
 # engine reads them.
 _FIELDS = _rows("fields", _text("name"), _text("value"))
@@ -87,6 +91,62 @@ RETRIEVED = Artifact(
     ),
     key=("user_id", "query_id", "rank"),
 )
+# What a causal effect was measured on: a history under a query, or a generation for it.
+_MEASURED = [
+    _text("user_id"),
+    _text("query_id"),
+    pa.field("item_id", pa.string()),
+    pa.field("rank", pa.int32()),
+    pa.field("lam", pa.float64()),
+    _text("response"),
+    _list("others", pa.string()),
+    pa.field("context_cut", pa.int32(), nullable=False),
+    pa.field("response_cut", pa.int32(), nullable=False),
+    _list("token_ids", pa.int32()),
+    _list("tokens", pa.string()),
+    _list("starts", pa.int32()),
+    _list("ends", pa.int32()),
+    _list("log_p_history", pa.float32(), nullable=True),
+    _list("log_p_empty", pa.float32()),
+    _list("delta", pa.float32(), nullable=True),
+]
+_MEASURED_KEY = ("user_id", "query_id", "item_id", "lam")
+EFFECTS = Artifact(
+    name="effects",
+    version=1,
+    written_by="steerx score-tokens",
+    columns=pa.schema(_MEASURED),
+    key=_MEASURED_KEY,
+)
+SCORES = Artifact(
+    name="scores",
+    version=1,
+    written_by="steerx score-tokens",
+    columns=pa.schema(
+        [
+            *_MEASURED,
+            _list("anchors", pa.bool_()),
+            _rows("spans", pa.field("start", pa.int32(), nullable=False), pa.field("end", pa.int32(), nullable=False)),
+            _text("basis"),
+        ]
+    ),
+    key=_MEASURED_KEY,
+)
+GENERATIONS = Artifact(
+    name="generations",
+    version=1,
+    written_by="steerx generate",
+    columns=pa.schema(
+        [
+            _text("user_id"),
+            _text("query_id"),
+            pa.field("item_id", pa.string()),
+            pa.field("lam", pa.float64()),
+            _text("response"),
+        ]
+    ),
+    key=("user_id", "query_id", "item_id", "lam"),
+)
 TRUTH = Artifact(
     name="truth",
     version=1,
@@ -96,7 +156,7 @@ TRUTH = Artifact(
             _text("user_id"),
             _text("text_id"),
             _rows("habits", _text("slot"), _text("value")),
-            pa.field("others", pa.list_(_text("element")), nullable=False),
+            _list("others", pa.string()),
             _rows(
                 "spans",
                 pa.field("start", pa.int32(), nullable=False),
@@ -111,4 +171,6 @@ TRUTH = Artifact(
     key=("user_id", "text_id"),
 )
 
-ARTIFACTS = {artifact.name: artifact for artifact in (HISTORIES, QUERIES, RETRIEVED, TRUTH)}
+ARTIFACTS = {
+    artifact.name: artifact for artifact in (HISTORIES, QUERIES, RETRIEVED, EFFECTS, SCORES, GENERATIONS, TRUTH)
+}

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from steerx_cli.lm.frames import Frame
-from steerx_cli.lm.prompt import Block, EmptyHistory, Histories, History, Prompt, render, tokens_in
+from steerx_cli.lm.prompt import Block, EmptyHistory, Histories, History, Prompt, render
 from steerx_cli.lm.templates import Task
+from steerx_cli.lm.tokens import Tokens, encode, encode_placed, response_in
 
 if TYPE_CHECKING:
     from steerx_cli.lm.models import Model, Tokenizer
@@ -16,27 +17,12 @@ if TYPE_CHECKING:
 
 def encode_prompt(tokenizer: "Tokenizer", prompt: Prompt) -> list[int]:
     """The ids of a prompt whose response is still to come."""
-    ids: list[int] = tokenizer(prompt.text, add_special_tokens=prompt.add_special_tokens)["input_ids"]
-    return ids
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """A text in tokens: their ids, and which characters of the text each stands for."""
-
-    ids: list[int]
-    offsets: list[tuple[int, int]]
+    return encode(tokenizer, [prompt])[0]
 
 
 def response_tokens(tokenizer: "Tokenizer", prompt: Prompt) -> Tokens:
     """The response's tokens, as they are where it stands in its prompt."""
-    encoded = tokenizer(prompt.text, add_special_tokens=prompt.add_special_tokens, return_offsets_mapping=True)
-    ids, offsets, start = encoded["input_ids"], encoded["offset_mapping"], prompt.response.start
-    inside = tokens_in(prompt.response, prompt.text, offsets)
-    return Tokens(
-        [ids[index] for index in inside],
-        [(max(offsets[index][0] - start, 0), offsets[index][1] - start) for index in inside],
-    )
+    return response_in(prompt, encode_placed(tokenizer, [prompt])[0])
 
 
 @torch.no_grad()

@@ -82,6 +82,7 @@ class Prompt:
     """A rendered text and where its parts lie in it."""
 
     text: str
+    message: Span  # what the frame stands around
     add_special_tokens: bool  # for the tokenizer: a chat frame holds them already, a plain text does not
     block: Span | None  # heading included
     histories: tuple[Span, ...]  # each as a whole; for the smoothing prompt, each history's anchors
@@ -106,6 +107,11 @@ class _Draft:
         self._pieces.append(piece)
         self.length += len(piece)
         return Span(start, self.length)
+
+    def inside(self, last: str) -> Span:
+        """Everything since the opening, with this as its end."""
+        self.add(last)
+        return Span(self._opened, self.length)
 
     def part(self) -> None:
         """What follows is a part of its own: a blank line, if anything stands above it."""
@@ -143,10 +149,12 @@ def render(
     if filled or plain:
         draft.part()
     asked = draft.add(filled)
-    draft.add((_label(task, filled) if plain else "") + frame.suffix)
+    message = draft.inside(_label(task, filled) if plain else "")
+    draft.add(frame.suffix)
     answer = draft.add(response)
     return Prompt(
         text=draft.text(),
+        message=message,
         add_special_tokens=plain,
         block=placed.block,
         histories=placed.histories,
@@ -204,12 +212,14 @@ def render_smoothing(
         raise ValueError("no anchors: there is nothing to describe")
     plain = frame.format == "plain"
     instruction = smoothing.one if len(groups) == 1 else smoothing.joint
-    draft = _Draft(frame.prefix + put(instruction, {"kind": task.kind}))
+    draft = _Draft(frame.prefix)
+    draft.add(put(instruction, {"kind": task.kind}))
     histories = tuple(_add_anchors(draft, smoothing, group) for group in groups)
     asked = Span(histories[0].start, draft.length)
-    draft.add((f"\n{smoothing.label}\n" if plain else "") + frame.suffix)
+    message = draft.inside(f"\n{smoothing.label}\n" if plain else "")
+    draft.add(frame.suffix)
     answer = draft.add(response)
-    return Prompt(draft.text(), plain, None, histories, (), None, asked, answer)
+    return Prompt(draft.text(), message, plain, None, histories, (), None, asked, answer)
 
 
 def _add_anchors(draft: _Draft, smoothing: Smoothing, anchors: Sequence[str]) -> Span:

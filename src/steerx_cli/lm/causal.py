@@ -1,0 +1,150 @@
+"""A language model in two halves: the body turns ids into states, the head turns a state into log p of a token."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from steerx_cli.core.errors import SteerxError
+from steerx_cli.lm.models import ModelRequest, load_causal_lm
+from steerx_cli.lm.packing import Packing, Piece, Unsupported, packed
+
+if TYPE_CHECKING:
+    from steerx_cli.lm.models import Model, Tokenizer
+
+# The logits that are there at once: on a CPU so few that they stay in its cache, which halves the head's time.
+_ROWS, _WORDS_ON_CPU, _WORDS_ON_GPU = 512, 1024, 16384
+_CLOSE = {torch.float32: 1e-3}  # nats; how far two ways to one log p may be apart when a model is tried out
+_CLOSE_IN_HALF = 0.25
+
+
+class CausalLM:
+    """A loaded model, tried out on a few tokens: can it be run in pieces, and is its head what it seems to be?"""
+
+    def __init__(self, model: "Model", tokenizer: "Tokenizer") -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self._body = model.base_model
+        self._head = _Head(model)
+        self.packs = self._try_out()
+
+    @classmethod
+    def load(cls, request: ModelRequest) -> "CausalLM":
+        """Load the model that a person asked for."""
+        model, tokenizer = load_causal_lm(request)
+        if not tokenizer.is_fast:
+            raise SteerxError(
+                f"model {request.name!r} has a tokenizer that does not tell where its tokens lie: "
+                "name a model with a tokenizer.json"
+            )
+        return cls(model, tokenizer)
+
+    @property
+    def window(self) -> int | None:
+        """The most tokens that the model takes at once; None where it says nothing of that."""
+        longest = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return None if longest is None else int(longest)
+
+    @torch.inference_mode()
+    def states_packed(self, pieces: "Sequence[tuple[Piece, Sequence[int]]]") -> torch.Tensor:
+        """The state at every token of the pieces, in one row: [tokens, width]."""
+        device = self.model.device
+        packing = Packing([piece for piece, _ in pieces])
+        row = torch.tensor([[token for _, ids in pieces for token in ids]], device=device)
+        with packed(self.model, packing):
+            found = self._body(input_ids=row, position_ids=packing.positions()[None].to(device), use_cache=False)
+        states: torch.Tensor = found.last_hidden_state[0]
+        return states
+
+    @torch.inference_mode()
+    def states_padded(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """The same for whole texts, by the model's own attention: filled up on the right, where no token looks."""
+        longest = max(map(len, rows))
+        ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=self.model.device)
+        states = self._body(input_ids=ids, use_cache=False).last_hidden_state
+        return torch.cat([of_row[: len(row)] for of_row, row in zip(states, rows, strict=True)])
+
+    @torch.inference_mode()
+    def log_p(self, states: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
+        """log p of the token that follows each state, in nats, in float32, on the CPU."""
+        wanted = torch.tensor(tokens, device=states.device)
+        starts = range(0, len(tokens), _ROWS)
+        parts = [self._head.log_p(states[start : start + _ROWS], wanted[start : start + _ROWS]) for start in starts]
+        return torch.cat([torch.zeros(0), *(part.cpu() for part in parts)])
+
+    def _try_out(self) -> bool:
+        """Hold both ways against the model's own logits, and tell whether it can be run in pieces."""
+        longest = self.window or 16
+        draw = torch.Generator().manual_seed(0)
+        ids = torch.randint(self._head.words, (min(16, longest),), generator=draw).tolist()
+        half = len(ids) // 2
+        with torch.inference_mode():
+            logits = self.model(input_ids=torch.tensor([ids], device=self.model.device), use_cache=False).logits[0]
+            true = logits[:-1].float().log_softmax(-1).cpu().gather(-1, torch.tensor(ids[1:])[:, None])[:, 0]
+        close = _CLOSE.get(self.model.dtype, _CLOSE_IN_HALF)
+        if not torch.allclose(self.log_p(self.states_padded([ids])[:-1], ids[1:]), true, rtol=0, atol=close):
+            raise SteerxError(
+                f"model {self.model.config.name_or_path!r} makes its logits in a way that steerx does not know: "
+                "name a model of another family"
+            )
+        if set(getattr(self.model.config.get_text_config(), "layer_types", None) or ()) - _LAYERS:
+            return False
+        try:
+            above = Piece(half, kept=True)
+            before = self.states_packed([(above, ids[:half])])
+            after = self.states_packed([(Piece(len(ids) - half, (above,)), ids[half:]), (Piece(half), ids[:half])])
+        except (Unsupported, AttributeError, TypeError, ValueError, RuntimeError):
+            return False  # and every batch that is run without sharing is counted
+        found = self.log_p(torch.cat([before, after])[: len(ids) - 1], ids[1:])
+        return torch.allclose(found, true, rtol=0, atol=close)
+
+
+_LAYERS = {"full_attention", "sliding_attention"}
+
+
+@dataclass(frozen=True)
+class _Scaling:
+    """What some families do with their logits: Gemma caps them, Cohere and Granite multiply and divide them."""
+
+    factor: float
+    cap: float | None
+
+    @classmethod
+    def of(cls, model: "Model") -> "_Scaling":
+        config = model.config.get_text_config()
+        factor = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
+        return cls(factor, getattr(config, "final_logit_softcapping", None))
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        if self.factor != 1.0:
+            logits = logits * self.factor
+        return logits if self.cap is None else torch.tanh(logits / self.cap) * self.cap
+
+
+class _Head:
+    def __init__(self, model: "Model") -> None:
+        head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+        self._weight, self._bias = head.weight, getattr(head, "bias", None)
+        self._scaled = _Scaling.of(model)
+
+    @property
+    def words(self) -> int:
+        """How many the vocabulary has."""
+        return len(self._weight)
+
+    def log_p(self, states: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """In float32 whatever the weights are, some words of the vocabulary after the other."""
+        states = states.float()
+        total = torch.full(tokens.shape, -torch.inf, device=states.device)
+        chosen = torch.zeros_like(total)
+        step = _WORDS_ON_CPU if states.device.type == "cpu" else _WORDS_ON_GPU
+        for start in range(0, self.words, step):
+            logits = self._logits(states, slice(start, start + step))
+            total = torch.logaddexp(total, logits.logsumexp(-1))
+            here = (tokens >= start) & (tokens < start + step)
+            chosen[here] = logits[here, tokens[here] - start]
+        return chosen - total
+
+    def _logits(self, states: torch.Tensor, words: slice) -> torch.Tensor:
+        bias = None if self._bias is None else self._bias[words].float()
+        return self._scaled(torch.nn.functional.linear(states, self._weight[words].float(), bias))

@@ -1,0 +1,202 @@
+"""Attention over a row that holds many pieces of text: each sees the text it continues and itself, nothing else.
+
+The pieces' tokens go through a model side by side, without padding and without masks. What a piece continues (the nodes
+above it in a tree of token sequences) went through the model before; its keys and values are kept and not copied for
+each piece. In transformers this is an attention function under a name of its own, so every model that asks for its
+attention by name can be run in this way.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from steerx_cli.lm.models import Model
+
+NAME = "steerx_packed"
+KeysValues = tuple[torch.Tensor, torch.Tensor]  # [1, heads, tokens, width] each
+
+
+@dataclass(eq=False)
+class Piece:
+    """Tokens that continue other pieces; `layers` are its keys and values once it has been run, if they are kept."""
+
+    length: int
+    above: "tuple[Piece, ...]" = ()  # what it continues, from the beginning
+    kept: bool = False
+    layers: dict[int, KeysValues] = field(default_factory=dict)
+
+    @property
+    def start(self) -> int:
+        """How many tokens stand before its own."""
+        return sum(piece.length for piece in self.above)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbours that continue the same pieces, and where they lie in the row."""
+
+    above: tuple[Piece, ...]
+    places: tuple[slice, ...]
+
+    @property
+    def place(self) -> slice:
+        """Where they lie together."""
+        return slice(self.places[0].start, self.places[-1].stop)
+
+
+class Packing:
+    """The pieces of one row."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self.pieces = list(pieces)
+        stops = torch.tensor([0, *(piece.length for piece in pieces)]).cumsum(0).tolist()
+        self.places = [slice(start, stop) for start, stop in pairwise(stops)]
+        placed = zip(self.pieces, self.places, strict=True)
+        self.groups = [
+            Group(above, tuple(place for _, place in some))
+            for above, some in groupby(placed, lambda pair: pair[0].above)
+        ]
+
+    def positions(self) -> torch.Tensor:
+        """Where each token stands in its own text."""
+        return torch.cat([torch.arange(piece.start, piece.start + piece.length) for piece in self.pieces])
+
+    def keep(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Remember what later pieces will look at."""
+        for piece, place in zip(self.pieces, self.places, strict=True):
+            if piece.kept:
+                piece.layers[layer] = keys[:, :, place].clone(), values[:, :, place].clone()
+
+
+_packing: ContextVar[Packing] = ContextVar("packing")
+
+
+@contextmanager
+def packed(model: "Model", packing: Packing) -> Iterator[None]:
+    """Let a model's attention be that of the pieces."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, attend)
+    before = model.config._attn_implementation
+    token = _packing.set(packing)
+    model.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+        _packing.reset(token)
+
+
+class Unsupported(Exception):
+    """The model wants something of its attention that is not done here."""
+
+
+def attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **others: Any,  # among them dropout, which is for training
+) -> tuple[torch.Tensor, None]:
+    """The attention of one layer, as transformers calls it."""
+    wanted = sorted(name for name in ("softcap", "s_aux", "position_bias") if others.get(name) is not None)
+    if wanted or attention_mask is not None or len(query) > 1:
+        raise Unsupported(", ".join(wanted) or "a mask or several rows")
+    packing = _packing.get()
+    packing.keep(module.layer_idx, key, value)  # type: ignore[arg-type]  # an int in every model
+    output = query.new_empty(1, query.shape[2], query.shape[1], value.shape[-1])
+    for group in packing.groups:
+        keys, values = _above(group, module.layer_idx, key, value)  # type: ignore[arg-type]
+        windowed = sliding_window is not None and keys.shape[2] + _longest(group) > sliding_window
+        way = _masked if windowed or query.device.type != "cpu" else _merged
+        for place, found in way(query, key, value, keys, values, group, scaling, sliding_window):
+            output[:, place] = found.transpose(1, 2)
+    return output, None
+
+
+def _longest(group: Group) -> int:
+    return max(int(place.stop - place.start) for place in group.places)
+
+
+def _above(group: Group, layer: int, key: torch.Tensor, value: torch.Tensor) -> KeysValues:
+    """The keys and values of everything that a group continues."""
+    if not group.above:
+        return key[:, :, :0], value[:, :, :0]
+    kept = [piece.layers[layer] for piece in group.above]
+    if len(kept) == 1:
+        return kept[0]
+    return torch.cat([keys for keys, _ in kept], 2), torch.cat([values for _, values in kept], 2)
+
+
+Found = Iterator[tuple[slice, torch.Tensor]]
+
+
+def _merged(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    group: Group,
+    scaling: float | None,
+    _: int | None,
+) -> Found:
+    """Attention to the text itself and to what is above it apart, put together by their normalisers: no mask at all."""
+    own = [_flash(query[:, :, at], key[:, :, at], value[:, :, at], True, scaling) for at in group.places]
+    if not keys.shape[2]:
+        yield from ((place, output) for place, (output, _) in zip(group.places, own, strict=True))
+        return
+    output, weight = torch.cat([output for output, _ in own], 2), torch.cat([weight for _, weight in own], 2)
+    # Query heads that share a key head lie behind one another, so that no key has to be copied for them.
+    asked = query[:, :, group.place].reshape(1, keys.shape[1], -1, query.shape[-1])
+    above, above_weight = _flash(asked, keys, values, False, scaling)
+    share = torch.sigmoid(above_weight.reshape(weight.shape) - weight)[..., None]
+    yield group.place, torch.lerp(output.float(), above.reshape(output.shape).float(), share).to(output.dtype)
+
+
+def _flash(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool, scaling: float | None
+) -> KeysValues:
+    """PyTorch's own attention for CPUs, with the logarithm of its normaliser, which its public function keeps back."""
+    output, normaliser = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, 0.0, causal, scale=scaling
+    )
+    return output, normaliser
+
+
+def _masked(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    group: Group,
+    scaling: float | None,
+    window: int | None,
+) -> Found:
+    """Attention to the text and what is above it at once, under a mask: where a window is narrower, and on a GPU."""
+    for place in group.places:
+        # Each query head gets a copy of its keys: under a mask, GPUs have a quick way for no other layout.
+        copies = query.shape[1] // key.shape[1]
+        all_keys = torch.cat([keys, key[:, :, place]], 2).repeat_interleave(copies, 1)
+        all_values = torch.cat([values, value[:, :, place]], 2).repeat_interleave(copies, 1)
+        allowed = None
+        if keys.shape[2] or window is not None:
+            last = torch.arange(keys.shape[2], all_keys.shape[2], device=query.device)[:, None]
+            looked_at = torch.arange(all_keys.shape[2], device=query.device)
+            allowed = (looked_at <= last) & (looked_at > last - (window or all_keys.shape[2]))
+        yield (
+            place,
+            torch.nn.functional.scaled_dot_product_attention(
+                query[:, :, place], all_keys, all_values, attn_mask=allowed, is_causal=allowed is None, scale=scaling
+            ),
+        )

@@ -1,0 +1,107 @@
+"""`steerx score-tokens`: which tokens of a text are there because of its user (sections 4.2 and 4.3).
+
+`effects` is measured with a language model and carries no threshold; `scores` are cut from it without one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.job import Compute, Job, Work
+from steerx_cli.core.progress import Progress
+from steerx_cli.core.schemas import EFFECTS, GENERATIONS, HISTORIES, QUERIES, RETRIEVED, SCORES
+from steerx_cli.core.scope import Scope
+from steerx_cli.core.sources import Source
+from steerx_cli.core.summary import Summary, together
+from steerx_cli.lm.models import ModelRequest, identify
+from steerx_cli.stages.score_tokens.cut import Cut, cut
+from steerx_cli.stages.score_tokens.texts import Measure
+
+STAGE = "score-tokens"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where the texts and their contexts are."""
+
+    retrieved: Path
+    histories: Path
+    queries: Path
+    generations: Path
+
+    def sources(self, measure: Measure) -> dict[str, Source]:
+        """Those that a measurement reads, the one whose users are worked on first."""
+        if measure.over == "generations":
+            read = {"generations": (GENERATIONS, self.generations), "retrieved": (RETRIEVED, self.retrieved)}
+        else:
+            read = {"retrieved": (RETRIEVED, self.retrieved)}
+        if measure.context == "all":
+            read["histories"] = HISTORIES, self.histories
+        if measure.over == "generations" or measure.effect_context == "query":
+            read["queries"] = QUERIES, self.queries
+        return {role: Source(*source) for role, source in read.items()}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What to measure, with which model, and where the effects go."""
+
+    measure: Measure
+    model: ModelRequest
+    inputs: Inputs
+    scope: Scope
+
+
+class Wanted(NamedTuple):
+    """One file of scores."""
+
+    cut: Cut
+    scope: Scope
+
+
+def measured(asked: Measurement, progress: Progress) -> Summary:
+    """Write `effects`."""
+    sources = asked.inputs.sources(asked.measure)
+    refuse_single(asked.measure, sources["retrieved"])
+    found = identify(asked.model, download=not asked.scope.dry_run)
+    # The commit is held on to: a branch may move between naming the model and loading it.
+    pinned = replace(asked.model, revision=found.revision)
+    driver = next(iter(sources))
+    work = Work(STAGE, EFFECTS, driver, sources, asked.measure.parameters(), {"scorer": found.as_record()})
+    return Job(work, asked.scope).run(partial(prepare, pinned, asked.measure), progress)
+
+
+def refuse_single(measure: Measure, retrieved: Source) -> None:
+    """One history a query leaves nothing to measure it by, in all rows."""
+    if (measure.over, measure.context) != ("histories", "retrieved"):
+        return
+    if retrieved.footer.record.parameters.get("top_k") == 1:
+        raise SteerxError(
+            f"{retrieved.where} has one history a query, and each is measured by the others: "
+            "retrieve with --top-k 2 or more, or use --context all"
+        )
+
+
+def prepare(model: ModelRequest, measure: Measure) -> Compute:
+    """Load the model, and give what is done with each chunk."""
+    from steerx_cli.lm.causal import CausalLM
+    from steerx_cli.stages.score_tokens.effects import Effects
+
+    return Effects(CausalLM.load(model), measure)
+
+
+def chosen(effects: Path, wanted: Wanted, progress: Progress) -> Summary:
+    """Write `scores`."""
+    work = Work(STAGE, SCORES, "effects", {"effects": Source(EFFECTS, effects)}, wanted.cut.parameters())
+    return Job(work, wanted.scope).run(lambda: lambda tables: cut(tables["effects"], wanted.cut), progress)
+
+
+def run(asked: Measurement | None, effects: Path, wanted: Sequence[Wanted], progress: Progress) -> Summary:
+    """Measure, if that is asked for, and cut; effects that would only be measured now cannot be cut in a dry run."""
+    summaries = [measured(asked, progress)] if asked else []
+    if not summaries or summaries[0].status != "would run":
+        summaries += [chosen(effects, each, progress) for each in wanted]
+    return together(summaries)

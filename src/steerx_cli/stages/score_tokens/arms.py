@@ -1,0 +1,103 @@
+"""The two arms of a text: its tokens after a prompt with the user's others, and after one that says there are none."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from steerx_cli.lm.frames import Frame
+from steerx_cli.lm.prompt import Block, EmptyHistory, Histories, History, NoBlock, Prompt, Span, render, tokens_in
+from steerx_cli.lm.score import Asked
+from steerx_cli.lm.tokens import Tokens, encode, encode_placed, lengths, response_in
+from steerx_cli.lm.trie import Ids
+from steerx_cli.stages.score_tokens.texts import Measure, Text
+
+if TYPE_CHECKING:
+    from steerx_cli.lm.models import Tokenizer
+
+
+@dataclass(frozen=True)
+class Arms:
+    """A text in tokens, and what stands before them in either arm."""
+
+    text: Text  # its others are those that found room
+    tokens: Tokens
+    empty: Ids
+    informed: Ids | None  # None where there is no other history
+    context_cut: int = 0  # tokens of the others that did not fit the window
+    response_cut: int = 0  # tokens at the text's end that did not
+
+    @property
+    def asked(self) -> list[Asked]:
+        """What the model is asked: the empty arm, and the informed one where there is one."""
+        text = np.array(self.tokens.ids, np.int32)
+        return [Asked(before, text) for before in (self.empty, self.informed) if before is not None]
+
+
+class _Prompts(NamedTuple):
+    whole: Prompt  # the empty arm with the response: its tokens are taken from here
+    empty: Prompt
+    informed: Prompt | None
+
+
+class Prompter:
+    """Renders and tokenises both arms of texts."""
+
+    def __init__(self, tokenizer: "Tokenizer", frame: Frame, measure: Measure, window: int | None) -> None:
+        self._tokenizer, self._frame, self._measure, self._window = tokenizer, frame, measure, window
+
+    def arms(self, texts: Sequence[Text]) -> list[Arms]:
+        """Both arms of each text; the same prompt is tokenised once."""
+        prompts = [self._prompts(text) for text in texts]
+        whole = _distinct(each.whole for each in prompts)
+        placed = dict(zip(whole, encode_placed(self._tokenizer, list(whole.values())), strict=True))
+        open_ended = _distinct(prompt for each in prompts for prompt in each[1:] if prompt)
+        encoded = encode(self._tokenizer, list(open_ended.values()))
+        ids = dict(zip(open_ended, [np.array(some, np.int32) for some in encoded], strict=True))
+        return [self._fitted(*pair, placed, ids) for pair in zip(texts, prompts, strict=True)]
+
+    def lengths(self, histories: Sequence[History]) -> list[int]:
+        """Of histories as they stand in a prompt, in tokens."""
+        prompts = [render(self._measure.task, self._frame, None, Histories((history,))) for history in histories]
+        return lengths(self._tokenizer, [prompt.text[slice(*prompt.histories[0])] for prompt in prompts])
+
+    def _prompts(self, text: Text) -> _Prompts:
+        def prompt(block: Block, response: str = "") -> Prompt:
+            return render(self._measure.task, self._frame, text.item, block, response, own=text.own)
+
+        nothing: Block = EmptyHistory() if self._measure.empty_arm == "none" else NoBlock()
+        informed = prompt(Histories(tuple(other.history for other in text.others))) if text.others else None
+        return _Prompts(prompt(nothing, text.response), prompt(nothing), informed)
+
+    # --- the window ---------------------------------------------------------------------------------------------------
+
+    def _fitted(self, text: Text, prompts: _Prompts, placed: Mapping[str, Tokens], ids: Mapping[str, Ids]) -> Arms:
+        """What the window does not hold is cut off: the others first, from their end, then the text's end."""
+        tokens, empty = response_in(prompts.whole, placed[prompts.whole.text]), ids[prompts.empty.text]
+        kept = len(tokens.ids) if self._window is None else min(len(tokens.ids), max(0, self._window - len(empty)))
+        arms = Arms(
+            text,
+            Tokens(tokens.ids[:kept], tokens.offsets[:kept]),
+            empty,
+            ids[prompts.informed.text] if prompts.informed else None,
+            response_cut=len(tokens.ids) - kept,
+        )
+        excess = 0 if self._window is None or arms.informed is None else len(arms.informed) + kept - self._window
+        return self._cut(arms, prompts.informed, excess) if prompts.informed and excess > 0 else arms
+
+    def _cut(self, arms: Arms, prompt: Prompt, excess: int) -> Arms:
+        """Take so many tokens from the end of the others; one that loses all of them is no longer there."""
+        tokens = encode_placed(self._tokenizer, [prompt])[0]
+        inside = tokens_in(Span(prompt.histories[0].start, prompt.histories[-1].end), prompt.text, tokens.offsets)
+        gone = set(inside[-excess:])
+        if len(gone) == len(inside):
+            return replace(arms, text=replace(arms.text, others=()), informed=None, context_cut=len(inside))
+        last = tokens.offsets[inside[-excess - 1]][0]
+        others = arms.text.others[: sum(span.start <= last for span in prompt.histories)]
+        informed = np.array([token for place, token in enumerate(tokens.ids) if place not in gone], np.int32)
+        return replace(arms, text=replace(arms.text, others=others), informed=informed, context_cut=len(gone))
+
+
+def _distinct(prompts: Iterable[Prompt]) -> dict[str, Prompt]:
+    return {prompt.text: prompt for prompt in prompts}

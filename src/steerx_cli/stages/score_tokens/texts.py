@@ -1,0 +1,217 @@
+"""Which texts are measured, and what stands before each: its context C, and the others that represent its user."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, NamedTuple, TypeAlias
+
+import polars as pl
+
+from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.job import Tables
+from steerx_cli.lm.frames import PromptFormat
+from steerx_cli.lm.prompt import History, Item
+from steerx_cli.lm.templates import Task
+
+Row: TypeAlias = Mapping[str, Any]
+Length: TypeAlias = Callable[[Sequence[History]], list[int]]  # of histories, in tokens
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Everything that decides Δ beside the model."""
+
+    task: Task
+    over: str = "histories"  # or generations
+    context: str = "retrieved"  # or all: what represents the user
+    context_order: str = "given"  # or tree: where all of a user's histories are the context
+    max_context_tokens: int = 8192  # of those
+    effect_context: str = "own"  # query or none: what C is beside the task prompt
+    empty_arm: str = "none"  # or omitted: how ∅ is said
+    prompt_format: PromptFormat = "plain"
+    batch_tokens: int = 8192
+
+    def parameters(self) -> Mapping[str, object]:
+        """The settings that are looked at."""
+        looked_at = {
+            "over": self.over,
+            "task": self.task.name,
+            "task_fingerprint": self.task.fingerprint,
+            "context": self.context,
+            "effect_context": self.effect_context,
+            "empty_arm": self.empty_arm,
+            "prompt_format": self.prompt_format,
+            "batch_tokens": self.batch_tokens,
+        }
+        if self.context == "all":
+            looked_at |= {"context_order": self.context_order, "max_context_tokens": self.max_context_tokens}
+        return looked_at
+
+
+class Other(NamedTuple):
+    """A history that stands in a context."""
+
+    item_id: str
+    history: History
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text to be measured, and what stands before it."""
+
+    row: Row  # the columns that name it
+    item: Item | None  # what C has beside the task prompt; with None, C is empty
+    own: bool  # whether that is a history's own x_i, not a query's x
+    response: str
+    others: tuple[Other, ...] = ()  # in the order in which they are shown
+
+    @property
+    def user_id(self) -> str:
+        """Whose text it is."""
+        return str(self.row["user_id"])
+
+
+# --- histories, Eq. 12 ------------------------------------------------------------------------------------------------
+
+
+def of_histories(tables: Tables, measure: Measure, length: Length, tally: Counter[str]) -> Iterator[Text]:
+    """Every retrieved history under its query, with the user's others before it."""
+    queries = _items_by_query(tables["queries"]) if measure.effect_context == "query" else {}
+    histories = _by_user(tables["histories"]) if measure.context == "all" else {}
+    for user_id, of_user in _by_user(tables["retrieved"]).items():
+        shown = None
+        if measure.context == "all":
+            measured = {row["item_id"] for row in of_user}
+            shown = contexts([other_of(row) for row in histories.get(user_id, ())], measured, measure, length, tally)
+        for query_id, of_query in groupby(of_user, lambda row: row["query_id"]):
+            asked = _asked(queries, user_id, query_id) if measure.effect_context == "query" else None
+            yield from _of_query(list(of_query), measure, asked, shown)
+
+
+def _of_query(
+    rows: Sequence[Row], measure: Measure, asked: Item | None, shown: Mapping[str, tuple[Other, ...]] | None
+) -> Iterator[Text]:
+    own, retrieved = measure.effect_context == "own", [other_of(row) for row in rows]
+    for row, history in zip(rows, retrieved, strict=True):
+        yield Text(
+            row={name: row[name] for name in ("user_id", "query_id", "item_id", "rank")},
+            item=history.history.item if own else asked,
+            own=own,
+            response=row["response"],
+            others=shown[row["item_id"]] if shown else tuple(other for other in retrieved if other is not history),
+        )
+
+
+def contexts(
+    every: Sequence[Other], measured: set[str], measure: Measure, length: Length, tally: Counter[str]
+) -> Mapping[str, tuple[Other, ...]]:
+    """What stands before each measured history where all of a user's are the context: the last ones that fit."""
+    lengths = length([other.history for other in every])
+    kept = _last_within(lengths, measure.max_context_tokens)
+    others = tuple(every[len(every) - kept :])
+    tally["users whose first histories had no room in --max-context-tokens"] += kept < len(every)
+    given, tree = as_given(others, measured), in_tree(others, measured)
+    if measure.context_order == "given":
+        weights = {other.item_id: tokens for other, tokens in zip(every, lengths, strict=True)}
+        spared = distinct_tokens(given.values(), weights) - distinct_tokens(tree.values(), weights)
+        tally["tokens that --context-order tree would spare, about"] += max(0, spared)
+    # A measured history that is not among the kept ones has all of them before it.
+    return dict.fromkeys(measured, others) | (tree if measure.context_order == "tree" else given)
+
+
+def distinct_tokens(sequences: Iterable[Sequence[Other]], weights: Mapping[str, int]) -> int:
+    """The tokens of histories that stand in these orders, the beginnings that some share counted once."""
+    total, root = 0, dict[str, Any]()
+    for sequence in sequences:
+        node = root
+        for other in sequence:
+            if other.item_id not in node:
+                total += weights[other.item_id]
+            node = node.setdefault(other.item_id, {})
+    return total
+
+
+def _last_within(lengths: Sequence[int], budget: int) -> int:
+    """How many of the last ones fit together."""
+    total = 0
+    for count, length in enumerate(reversed(lengths)):
+        total += length
+        if total > budget:
+            return count
+    return len(lengths)
+
+
+def as_given(others: Sequence[Other], measured: set[str]) -> dict[str, tuple[Other, ...]]:
+    """For each measured one the others, in the user's own order."""
+    return {
+        other.item_id: tuple(it for it in others if it is not other) for other in others if other.item_id in measured
+    }
+
+
+def in_tree(others: Sequence[Other], measured: set[str]) -> dict[str, tuple[Other, ...]]:
+    """For each measured one the others, in an order in which many contexts begin alike.
+
+    Those that are not measured come first. The rest is halved again and again: one half stands before everything of the
+    other. So n contexts of n − 1 histories have about n log₂ n different pieces, not n².
+    """
+    first = tuple(other for other in others if other.item_id not in measured)
+    return dict(_halved(first, [other for other in others if other.item_id in measured]))
+
+
+def _halved(before: tuple[Other, ...], group: Sequence[Other]) -> Iterator[tuple[str, tuple[Other, ...]]]:
+    if len(group) < 2:
+        yield from ((other.item_id, before) for other in group)
+        return
+    left, right = group[: len(group) // 2], group[len(group) // 2 :]
+    yield from _halved((*before, *right), left)
+    yield from _halved((*before, *left), right)
+
+
+# --- generations, Eq. 10 ----------------------------------------------------------------------------------------------
+
+
+def of_generations(tables: Tables, measure: Measure) -> Iterator[Text]:
+    """Every generated text, with all the histories retrieved for its query before it."""
+    queries = _items_by_query(tables["queries"])
+    retrieved: dict[tuple[str, str], list[Other]] = defaultdict(list)
+    for row in tables["retrieved"].iter_rows(named=True):
+        retrieved[row["user_id"], row["query_id"]].append(other_of(row))
+    for row in tables["generations"].iter_rows(named=True):
+        if row["item_id"] is not None:
+            raise SteerxError("these generations answer histories: name generations that answer queries")
+        key = row["user_id"], row["query_id"]
+        yield Text(
+            row={"user_id": key[0], "query_id": key[1], "lam": row["lam"]},
+            item=None if measure.effect_context == "none" else _asked(queries, *key),
+            own=False,
+            response=row["response"],
+            others=tuple(retrieved[key]),
+        )
+
+
+# --- rows → what prompts are made of ----------------------------------------------------------------------------------
+
+
+def item_of(row: Row) -> Item:
+    """The input of a history or a query."""
+    return Item(row["input"], {field["name"]: field["value"] for field in row["fields"]})
+
+
+def other_of(row: Row) -> Other:
+    """A history, by name."""
+    return Other(row["item_id"], History(item_of(row), row["response"]))
+
+
+def _asked(queries: Mapping[tuple[str, str], Item], user_id: str, query_id: str) -> Item:
+    if (user_id, query_id) not in queries:
+        raise SteerxError(f"the queries lack query {query_id!r} of user {user_id!r}: name those that were answered")
+    return queries[user_id, query_id]
+
+
+def _items_by_query(queries: pl.DataFrame) -> dict[tuple[str, str], Item]:
+    return {(row["user_id"], row["query_id"]): item_of(row) for row in queries.iter_rows(named=True)}
+
+
+def _by_user(rows: pl.DataFrame) -> dict[str, list[Row]]:
+    return {user: list(some) for user, some in groupby(rows.iter_rows(named=True), lambda row: row["user_id"])}
