@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from steerx_cli import shading
 from steerx_cli.core.progress import Progress, Silent
 from steerx_cli.core.provenance import typed
 from steerx_cli.core.summary import Summary
@@ -185,9 +186,10 @@ def _show(view: "View", with_chain: bool, as_json: bool) -> None:
     console = Console(highlight=False)
     console.print(_heading(view))
     _print_pairs(console, view.columns)
-    for number, row in enumerate(view.rows, 1):
-        console.print(Text(f"row {number}", style="bold"))
-        _print_pairs(console, [(name, readable(value)) for name, value in row.items()])
+    if view.shaded:
+        _print_texts(console, view)
+    else:
+        _print_rows(console, view)
     console.print(Text("provenance", style="bold"))
     for ancestor in view.chain if with_chain else view.chain[:1]:
         console.print(Padding(_ancestor(ancestor), (0, 0, 0, 2 * ancestor.depth + 2), expand=False))
@@ -196,6 +198,31 @@ def _show(view: "View", with_chain: bool, as_json: bool) -> None:
 def _heading(view: "View") -> Text:
     size = f"  {view.footer.rows:,} rows, {view.footer.users:,} users  "
     return Text.assemble((view.artifact, "bold"), size, (visible(view.place), "dim"))
+
+
+def _print_rows(console: Console, view: "View") -> None:
+    for number, row in enumerate(view.rows, 1):
+        console.print(Text(f"row {number}", style="bold"))
+        _print_pairs(console, [(name, readable(value)) for name, value in row.items()])
+
+
+def _print_texts(console: Console, view: "View") -> None:
+    """Each row's text, its tokens shaded by their effects; below it what else the row holds."""
+    shades = _shades(console)
+    for number, row in enumerate(view.rows, 1):
+        console.print(shading.headline(number, row))
+        for line in shading.shaded(row, shades).wrap(console, max(console.width - 2, 1)):
+            console.print(Text.assemble("  ", line), soft_wrap=True)
+        rest = [(name, readable(value)) for name, value in shading.remaining(row).items()]
+        _print_pairs(console, [("largest Δ", shading.largest(row)), *rest])
+    if view.rows:
+        console.print(shading.legend(shades, with_anchors="anchors" in view.rows[0]))
+
+
+def _shades(console: Console) -> shading.Shades | None:
+    if console.color_system is None or console.no_color:
+        return None
+    return shading.MANY if console.color_system in ("256", "truecolor") else shading.FEW
 
 
 def _print_pairs(console: Console, pairs: list[tuple[str, str]]) -> None:
@@ -211,6 +238,8 @@ def readable(value: Any) -> str:
     """Any value of a row on one line, harmless to the terminal."""
     if isinstance(value, list) and value and isinstance(value[0], dict) and set(value[0]) == {"name", "value"}:
         return visible(" · ".join(f"{field['name']}: {field['value']}" for field in value))
+    if isinstance(value, list) and value and isinstance(value[0], float):
+        return ", ".join(f"{number:.3g}" for number in value)
     return "" if value is None else visible(str(value))
 
 

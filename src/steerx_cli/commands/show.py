@@ -16,6 +16,8 @@ def show(
 ) -> None:
     """Print what an artifact holds and where it came from.
 
+    Texts whose tokens have effects are shaded by them, with the anchors underlined.
+
     Example: steerx show runs/default/retrieved.parquet --chain
     """
     from steerx_cli.tools.show import run

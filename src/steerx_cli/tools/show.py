@@ -8,7 +8,7 @@ from typing import Any
 from steerx_cli.core.artifacts import artifact_of
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.provenance import Footer
-from steerx_cli.core.schemas import type_name
+from steerx_cli.core.schemas import EFFECTS, SCORES, type_name
 from steerx_cli.core.sources import Source, find_files
 
 
@@ -34,6 +34,7 @@ class View:
     columns: list[tuple[str, str]]  # name, type
     rows: list[dict[str, Any]]
     chain: list[Ancestor]
+    shaded: bool  # the rows are texts with an effect for each token
 
 
 def ancestors(footer: Footer) -> Iterator[Ancestor]:
@@ -66,4 +67,5 @@ def run(place: Path, rows: int) -> View:
         columns=[(column.name, type_name(column)) for column in source.artifact.columns],
         rows=source.read(0, min(rows, source.footer.rows)).to_pylist(),
         chain=list(ancestors(source.footer)),
+        shaded=source.artifact in (EFFECTS, SCORES),
     )
