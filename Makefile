@@ -32,7 +32,7 @@ help:
 include $(sort $(wildcard stages/*/stage.mk))
 
 ## demo: the main job on the data in data/demo: every stage there is, and what came out
-demo: $(RUN)/retrieved.parquet
+demo: $(RUN)/scores.parquet
 	@$(STEERX) show $< --chain --rows 2
 
 # What data/demo holds is in the repo, so no other target runs these three.

@@ -1,0 +1,5 @@
+## score-tokens: which tokens of those histories are there because of their user
+.PHONY: score-tokens
+score-tokens: $(RUN)/scores.parquet
+$(RUN)/scores.parquet: $(RUN)/retrieved.parquet $(call settings,score-tokens,$(SCORE_TOKENS)) | $(READY)
+	$(STEERX) score-tokens $(COMMON) --queries $(QUERIES) --histories $(HISTORIES) $(SCORE_TOKENS)
