@@ -6,6 +6,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+# The tests are processes side by side: torch's threads of each would wait for those of the others most of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 import support

@@ -45,6 +45,11 @@ class Wanted(NamedTuple):
     start: int
     stop: int
 
+    def cut(self, start: int, stop: int) -> "Wanted":
+        """What of it lies in these tokens of the node, as a node of their own."""
+        first, last = max(self.first, start), min(self.first + self.stop - self.start, stop)
+        return Wanted(self.asked, first - start, self.start + first - self.first, self.start + last - self.first)
+
 
 @dataclass(eq=False)
 class _Run:
@@ -55,7 +60,8 @@ class _Run:
     piece: Piece
     ids: Ids
     wanted: list[Wanted]
-    unfinished: int  # children that are not done
+    unfinished: int  # of those below it, how many are not done
+    rest: "_Run | None" = None  # where it was too long for the memory: its second half, which stands below it then
 
     @classmethod
     def of(
@@ -70,6 +76,25 @@ class _Run:
         piece = Piece(node.stop - node.start, above, kept=bool(node.children))
         ids = sequences[node.sequence][node.start : node.stop]
         return cls(node, parent, piece, ids, wanted.get(id(node), []), len(node.children))
+
+    def halved(self) -> "_Run":
+        """The same tokens in two runs, the second below the first; what is above and below both stays as it is."""
+        middle = len(self.ids) // 2
+        first = _Run(self.node, self.parent, Piece(middle), self.ids[:middle], self._wanted(0, middle), 1)
+        after = self._wanted(middle, len(self.ids))
+        piece = Piece(len(self.ids) - middle, kept=self.piece.kept)
+        first.rest = _Run(self.node, first, piece, self.ids[middle:], after, self.unfinished, self.rest)
+        if self.rest:
+            self.rest.parent = first.rest
+        first.piece.above, run = self.piece.above, first
+        while run.rest:  # each continues the one before it
+            run.piece.kept, run.rest.piece.above = True, (*run.piece.above, run.piece)
+            run = run.rest
+        return first
+
+    def _wanted(self, start: int, stop: int) -> list[Wanted]:
+        cuts = [each.cut(start, stop) for each in self.wanted]
+        return [each for each in cuts if each.start < each.stop]
 
     def done(self) -> None:
         """Nothing below it is left to be run: its keys and values can go, and so perhaps its parent's."""
@@ -122,21 +147,22 @@ class Scorer:
         self, trie: Trie, sequences: Sequence[Ids], wanted: Mapping[int, list[Wanted]], tally: Counter[str]
     ) -> Iterator[tuple[list[_Run], torch.Tensor]]:
         """Every node's states, batch by batch, parents first; the deepest first, so that few are kept at once."""
-
         budget = self._batch_tokens
         waiting = self._in_order([_Run.of(node, None, sequences, wanted) for node in trie.roots])
         while waiting:
             batch = self._next(waiting, budget)
             states = self._states(batch)
             if states is None:
-                budget = sum(len(run.ids) for run in batch) // 2
                 tally["batches halved for memory"] += 1
+                budget = sum(len(run.ids) for run in batch) // 2
+                if len(batch) == 1:
+                    waiting[-1] = batch[0].halved()
                 continue
             tally["batches without sharing, in the model's own attention"] += not self._lm.packs
             del waiting[-len(batch) :]
             yield batch, states
             for run in batch[::-1]:
-                below = [_Run.of(node, run, sequences, wanted) for node in run.node.children]
+                below = [run.rest] if run.rest else [_Run.of(n, run, sequences, wanted) for n in run.node.children]
                 waiting += below[::-1]
                 if not below:
                     run.done()
@@ -164,7 +190,7 @@ class Scorer:
                 return self._lm.states_packed([(run.piece, run.ids.tolist()) for run in batch])
             return self._lm.states_padded([run.ids.tolist() for run in batch])
         except torch.OutOfMemoryError as error:
-            if len(batch) == 1:
+            if len(batch) == 1 and (len(batch[0].ids) == 1 or not self._lm.packs):
                 raise SteerxError(
                     f"{len(batch[0].ids)} tokens do not fit in memory: choose a smaller --batch-tokens, dtype or model"
                 ) from error

@@ -1,0 +1,109 @@
+"""Attention over pieces, against the whole square of scores of each text by itself."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from steerx_cli.lm import packing
+from steerx_cli.lm.packing import Packing, Piece, Unsupported, attend
+
+HEADS, KEY_HEADS, WIDTH = 4, 2, 8
+
+
+class Layer(torch.nn.Module):
+    layer_idx = 3
+
+
+def obvious(query: Any, key: Any, value: Any, scaling: float, window: int | None) -> Any:
+    """Every query of one text against every key up to its own, in float64."""
+    key, value = (tensor.double().repeat_interleave(HEADS // KEY_HEADS, 1) for tensor in (key, value))
+    scores = query.double() @ key.transpose(-1, -2) * scaling
+    at = torch.arange(key.shape[2])
+    seen = (at[None] <= at[:, None]) & (at[None] > at[:, None] - (window or key.shape[2]))
+    return (scores.masked_fill(~seen[-query.shape[2] :], -math.inf).softmax(-1) @ value).transpose(1, 2)
+
+
+class Texts:
+    """Two texts that begin alike, a third by itself: what is kept, and what is run now."""
+
+    def __init__(self) -> None:
+        draw = torch.Generator().manual_seed(1)
+        self.root, self.middle = Piece(5, kept=True), Piece(4, kept=True)
+        self.middle.above = (self.root,)
+        self.pieces = [
+            Piece(3, (self.root, self.middle)),
+            Piece(6, (self.root, self.middle)),
+            Piece(2, (self.root,)),
+            Piece(7),
+        ]
+        self.made = {
+            piece: [
+                torch.randn(1, heads, piece.length, WIDTH, generator=draw) for heads in (HEADS, KEY_HEADS, KEY_HEADS)
+            ]
+            for piece in [self.root, self.middle, *self.pieces]
+        }
+        for piece in (self.root, self.middle):
+            piece.layers[Layer.layer_idx] = self.made[piece][1], self.made[piece][2]
+
+    def row(self) -> Any:
+        return [torch.cat([self.made[piece][part] for piece in self.pieces], 2) for part in range(3)]
+
+    def expected(self, scaling: float, window: int | None) -> Any:
+        found = []
+        for piece in self.pieces:
+            keys, values = (torch.cat([self.made[one][part] for one in (*piece.above, piece)], 2) for part in (1, 2))
+            found.append(obvious(self.made[piece][0], keys, values, scaling, window))
+        return torch.cat(found, 1)
+
+
+@pytest.fixture
+def texts() -> Any:
+    made = Texts()
+    token = packing._packing.set(Packing(made.pieces))
+    yield made
+    packing._packing.reset(token)
+
+
+@pytest.mark.parametrize("window", [None, 100, 6, 1])
+@pytest.mark.parametrize("scaling", [0.3, 1.0])
+def test_every_text_sees_itself_and_what_it_continues(texts: Texts, window: int | None, scaling: float) -> None:
+    found, _ = attend(Layer(), *texts.row(), None, scaling=scaling, sliding_window=window)
+    torch.testing.assert_close(found.double(), texts.expected(scaling, window), rtol=0, atol=1e-6)
+
+
+def test_the_way_of_gpus_finds_the_same(texts: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "_merged", packing._masked)
+    found, _ = attend(Layer(), *texts.row(), None, scaling=0.3)
+    torch.testing.assert_close(found.double(), texts.expected(0.3, None), rtol=0, atol=1e-6)
+
+
+def test_without_a_scale_it_is_that_of_the_width(texts: Texts) -> None:
+    found, _ = attend(Layer(), *texts.row(), None)
+    torch.testing.assert_close(found.double(), texts.expected(WIDTH**-0.5, None), rtol=0, atol=1e-6)
+
+
+def test_positions_go_on_where_the_pieces_above_end() -> None:
+    root = Piece(2)
+    assert Packing([Piece(2, (root,)), Piece(3), Piece(1, (root, Piece(4)))]).positions().tolist() == [2, 3, 0, 1, 2, 6]
+
+
+def test_only_what_is_to_be_continued_is_kept(texts: Texts) -> None:
+    texts.pieces[1].kept = True
+    query, key, value = texts.row()
+    attend(Layer(), query, key, value, None)
+    assert [bool(piece.layers) for piece in texts.pieces] == [False, True, False, False]
+    keys, values = texts.pieces[1].layers[Layer.layer_idx]
+    torch.testing.assert_close((keys, values), (key[:, :, 3:9], value[:, :, 3:9]))
+    key.zero_()
+    assert keys.any()  # a copy: the row's own memory is let go
+
+
+@pytest.mark.parametrize("wanted", [{"softcap": 50.0}, {"s_aux": torch.zeros(4)}, {"position_bias": torch.zeros(1)}])
+def test_what_is_not_done_is_refused(texts: Texts, wanted: Any) -> None:
+    query, key, value = texts.row()
+    with pytest.raises(Unsupported):
+        attend(Layer(), query, key, value, None, **wanted)
+    with pytest.raises(Unsupported):
+        attend(Layer(), query, key, value, torch.ones(1, 1, 18, 18))
