@@ -63,7 +63,7 @@ def test_an_input_that_was_only_touched_costs_one_look(place: list[str], tmp_pat
 
 def test_the_demo_shows_what_came_out(place: list[str]) -> None:
     shown = make("demo", *place)
-    assert "retrieved  8 rows, 4 users" in shown
+    assert "scores  8 rows, 4 users" in shown
     assert "provenance" in shown
 
 

@@ -96,7 +96,7 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(installed: Installed
     with zipfile.ZipFile(installed.wheel) as wheel:
         names = wheel.namelist()
     package = CHECKOUT / "src" / "steerx_cli"
-    data = [path for pattern in ("presets/*.toml", "tasks/*.toml", "prompts/*.toml") for path in package.glob(pattern)]
+    data = [path for folder in ("presets", "tasks", "prompts", "lexicons") for path in (package / folder).iterdir()]
     modules = list(package.rglob("*.py"))
     assert len(data) > 5
     assert {f"steerx_cli/{path.relative_to(package)}" for path in [*data, *modules]} <= {*names}

@@ -146,11 +146,19 @@ def test_what_is_no_toml_is_refused(here: Path, steerx: Steerx) -> None:
     assert err.startswith("Error: the preset bytes.toml is not TOML: ")
 
 
+@pytest.mark.parametrize(("tau", "cuts"), [("0.5", [0.5]), ("[0.5, 1.0]", [0.5, 1.0])])
+def test_an_option_that_may_be_given_again_takes_a_value_or_several(here: Path, tau: str, cuts: list[float]) -> None:
+    (here / "mine.toml").write_text(f"[score-tokens]\ntau = {tau}\n")
+    parent = GROUP.make_context("steerx", ["score-tokens"])
+    context = GROUP.commands["score-tokens"].make_context("score-tokens", ["--preset", "mine.toml"], parent=parent)
+    assert context.params["tau"] == cuts
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[retrive]\ntop-k = 2\n", "has a table [retrive]: tables are for retrieve"),
-        ("[merge]\nlimit = 2\n", "has a table [merge]: tables are for retrieve"),
+        ("[retrive]\ntop-k = 2\n", "has a table [retrive]: tables are for retrieve, score-tokens"),
+        ("[merge]\nlimit = 2\n", "has a table [merge]: tables are for retrieve, score-tokens"),
         ("[retrieve]\ntopk = 2\n", "sets topk in [retrieve]: steerx retrieve has no --topk to set"),
         ("[retrieve]\ntop_k = 2\n", "sets top_k in [retrieve]: steerx retrieve has no --top_k to set"),
         ("[retrieve]\no = 'x'\n", "sets o in [retrieve]: steerx retrieve has no --o to set"),
@@ -209,15 +217,20 @@ def test_an_empty_name_is_no_preset(steerx: Steerx) -> None:
 def test_every_key_of_a_shipped_preset_reaches_an_option_and_converts(name: str) -> None:
     preset = load_preset(name)
     assert preset.stages
+    reached: set[str] = set()
     for stage, table in preset.stages.items():
         command = GROUP.commands[stage]
         options = {flag: option for option in command.params for flag in option.opts}
         parent = GROUP.make_context("steerx", [stage])
         context = command.make_context(stage, ["--preset", name], parent=parent)
-        for key, value in {**preset.shared, **table}.items():
-            option = options[f"--{key}"].name
-            assert context.get_parameter_source(option).name == "DEFAULT_MAP"
-            assert str(context.params[option]) == str(value)
+        shared = {key: value for key, value in preset.shared.items() if f"--{key}" in options}
+        reached |= set(shared)
+        for key, value in {**shared, **table}.items():
+            option = options[f"--{key}"]
+            assert context.get_parameter_source(option.name).name == "DEFAULT_MAP"
+            given = [value] if option.multiple else value  # may be given again, and is given once
+            assert str(context.params[option.name]) == str(given)
+    assert reached == set(preset.shared)
 
 
 def test_the_paper_s_presets_name_the_paper_s_retriever() -> None:
@@ -225,6 +238,14 @@ def test_the_paper_s_presets_name_the_paper_s_retriever() -> None:
         if name.startswith("paper-"):
             table = load_preset(name).stages["retrieve"]
             assert (table["retriever"], table["model"], table["top-k"]) == ("dense", "facebook/contriever", 2)
+
+
+def test_the_paper_s_presets_name_the_paper_s_scorer_and_threshold() -> None:
+    for name in preset_names():
+        if name.startswith("paper-"):
+            preset = load_preset(name)
+            assert preset.shared["task"] == name.split("-")[1]
+            assert preset.stages["score-tokens"] == {"model": "Qwen/Qwen2.5-1.5B", "tau": 0.7}
 
 
 # --- without a checkout -----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from transformers import AutoModelForCausalLM
 
 from families import FAMILIES, WORDS, random_model
 from steerx_cli.core.errors import SteerxError
@@ -54,6 +55,40 @@ def test_every_family_gives_what_its_own_logits_say(family: str) -> None:
     assert lm.packs is (family != "gemma2")
     for batch_tokens in (1, 50, 10_000):
         assert furthest(Scorer(lm, batch_tokens).score(ASKED).values, true) < 1e-5
+
+
+@torch.no_grad()
+def in_batches(model: Any, side: str, rows: int) -> list[NDArray[np.float64]]:
+    """What is usual: batches of padded rows under a mask, all logits; here in float64."""
+    exact, found = copy.deepcopy(model).double(), list[NDArray[np.float64]]()
+    for start in range(0, len(ASKED), rows):
+        some = [torch.tensor([*one.before, *one.text]) for one in ASKED[start : start + rows]]
+        ids = torch.nn.utils.rnn.pad_sequence(some, batch_first=True, padding_side=side)
+        mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in some], True, 0, side)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        logits = exact(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
+        told = logits[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
+        for one, row, values in zip(ASKED[start:], some, told, strict=False):
+            end = len(row) - 1 if side == "right" else ids.shape[1] - 1
+            found.append(values[end - len(one.text) : end].numpy())
+    return found
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize("family", ["qwen3", "llama", "gpt2", "stories260K"])
+def test_padded_batches_of_the_model_itself_say_the_same(
+    family: str, rows: int, side: str, request: pytest.FixtureRequest
+) -> None:
+    if family == "stories260K":  # real weights, which nobody here trained
+        model = AutoModelForCausalLM.from_pretrained(request.getfixturevalue("material") / family).eval()
+    else:
+        model = random_model(family)
+    true = in_batches(model, side, rows)
+    for packs in (True, False):
+        lm = CausalLM(model, ANY_TOKENIZER)
+        lm.packs = packs
+        assert furthest(Scorer(lm, 400).score(ASKED).values, true) < 1e-5
 
 
 @pytest.mark.parametrize("family", ["qwen3", "gpt2", "mistral"])

@@ -168,9 +168,7 @@ def score_tokens(
     from steerx_cli.stages.score_tokens.texts import Measure
 
     words = load_lexicon(lexicon, category or ()) if method == "lexicon" else None
-    taus: list[float | None] = [*tau] if tau else [None]
-    if method not in MEASURED or top_percent is not None:
-        taus = [None]
+    taus = taus_of(tau or [], method in MEASURED and top_percent is None)
     cuts = [Cut(method, each, top_percent, unit, nothing, alone, seed, words) for each in taus]
     scopes = scopes_of(common, taus)
     inputs = Inputs(
@@ -201,6 +199,13 @@ def score_tokens(
     console.telling(
         telling, lambda progress: run(measurement, place, wanted, progress), first={"preset": common.preset}
     )
+
+
+def taus_of(given: Sequence[float], looked_at: bool) -> list[float | None]:
+    """One cut for each τ, and one where none is looked at: a preset may have one all the same."""
+    if not looked_at and len(given) > 1:
+        raise SteerxError("several --tau are given, and these anchors hang on none: leave them out")
+    return [*given] if looked_at and given else [None]
 
 
 def effects_scope(common: Common) -> Scope:

@@ -3,7 +3,7 @@
 `effects` is measured with a language model and carries no threshold; `scores` are cut from it without one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -96,7 +96,15 @@ def prepare(model: ModelRequest, measure: Measure) -> Compute:
 def chosen(effects: Path, wanted: Wanted, progress: Progress) -> Summary:
     """Write `scores`."""
     work = Work(STAGE, SCORES, "effects", {"effects": Source(EFFECTS, effects)}, wanted.cut.parameters())
-    return Job(work, wanted.scope).run(lambda: lambda tables: cut(tables["effects"], wanted.cut), progress)
+    summary = Job(work, wanted.scope).run(lambda: lambda tables: cut(tables["effects"], wanted.cut), progress)
+    return replace(summary, notes=(*summary.notes, *notes(wanted.cut)))
+
+
+def notes(how: Cut) -> Iterator[str]:
+    """What is taken otherwise than a lexicon means it."""
+    if how.lexicon and how.lexicon.conditional:
+        entries = f"{how.lexicon.conditional} entries of the lexicon {how.lexicon.name}"
+        yield f"{entries} hang on the words beside them; they are taken as if those were always there"
 
 
 def run(asked: Measurement | None, effects: Path, wanted: Sequence[Wanted], progress: Progress) -> Summary:

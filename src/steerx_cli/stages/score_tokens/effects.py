@@ -107,8 +107,9 @@ def shortfalls(measured: Sequence[Measured]) -> Counts:
     """How many texts could not be measured as they were asked for."""
     arms = [one.arms for one in measured]
     return {
-        "tokens measured": sum(len(each.tokens.ids) for each in arms),
-        "tokens before and in them, in both arms": sum(len(asked.seen) for each in arms for asked in each.asked),
+        "tokens of all texts and what stands before them, in both arms": sum(
+            len(asked.seen) for each in arms for asked in each.asked
+        ),
         "texts without any other history to measure them by": sum(each.informed is None for each in arms),
         "texts without a token": sum(not each.tokens.ids for each in arms),
         "texts whose other histories were cut to the model's window": sum(each.context_cut > 0 for each in arms),
