@@ -23,7 +23,7 @@ settings = $(RUN)/.settings/$(1)/$(subst /,_,$(subst $(space),+,$(strip $(PRESET
 	$(firstword $(wildcard $(PRESET) src/steerx_cli/presets/$(PRESET).toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-world demo-model demo-gate check format test bench readme clean
+.PHONY: help demo demo-world demo-model demo-gate demo-anchors check format test bench readme clean
 
 ## help: this list
 help:
@@ -35,7 +35,7 @@ include $(sort $(wildcard stages/*/stage.mk))
 demo: $(RUN)/scores.parquet
 	@$(STEERX) show $< --chain --rows 2
 
-# What data/demo holds is in the repo, so no other target runs these three.
+# What data/demo holds is in the repo, so no other target runs these four.
 ## demo-world: make the demo's histories, queries and truth again from their seed, byte for byte
 demo-world: $(READY)
 	"$(BIN)/python" -m steerx_cli.demo world data/demo
@@ -47,6 +47,22 @@ demo-model: $(READY)
 ## demo-gate: measure what the demo's model has learnt, and write the table into data/demo/README.md
 demo-gate: $(READY)
 	"$(BIN)/python" -m steerx_cli.demo gate data/demo
+
+ANCHORS := runs/demo-anchors
+# The effects of a context are measured once, and the anchors of every method cut from them.
+define anchors
+$(STEERX) retrieve --preset demo --run $(ANCHORS)/$(1) --overwrite $(2)
+$(STEERX) score-tokens --preset demo --run $(ANCHORS)/$(1) --overwrite $(3)
+set -e; for method in causal random surprisal lexicon all; do \
+	$(STEERX) score-tokens --preset demo --effects $(ANCHORS)/$(1)/effects.parquet --method $$method \
+	--output $(ANCHORS)/$(1)/scores-$$method.parquet --overwrite --quiet; done
+endef
+
+## demo-anchors: hold the anchors of every method against the truth, and write the tables into data/demo/README.md
+demo-anchors: $(READY)
+	$(call anchors,retrieved)
+	$(call anchors,all,--retriever all,--context all)
+	"$(BIN)/python" -m steerx_cli.demo anchors data/demo --run $(ANCHORS)
 
 data/demo/%.parquet:
 	@echo '$@ is not there: `make demo-world` writes it' >&2; exit 1

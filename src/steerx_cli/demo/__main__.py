@@ -1,4 +1,4 @@
-"""`python -m steerx_cli.demo`: make the world, train its model, and measure what that has learnt."""
+"""`python -m steerx_cli.demo`: make the world, train its model, measure what that has learnt and what is found."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -15,9 +15,11 @@ def _arguments(words: Sequence[str] | None) -> Namespace:
     world = steps.add_parser("world", help="write histories, queries and truth")
     model = steps.add_parser("model", help="train the model, or go on where that was stopped")
     gate = steps.add_parser("gate", help="measure the model, and write the table into README.md")
-    for step in (world, model, gate):
+    anchors = steps.add_parser("anchors", help="hold anchors against the truth, and write the tables into README.md")
+    for step in (world, model, gate, anchors):
         step.add_argument("folder", type=Path, help="the world's folder")
     model.add_argument("--work", type=Path, required=True, help="where checkpoints are kept on the way")
+    anchors.add_argument("--run", type=Path, required=True, help="where the scores are, by context and method")
     return parser.parse_args(words)
 
 
@@ -28,6 +30,11 @@ def _do(arguments: Namespace) -> Path:
 
         write_world(folder, SEED)
         return folder
+    if arguments.step == "anchors":
+        from steerx_cli.demo.anchors import compare
+
+        compare(folder, arguments.run)
+        return folder / "README.md"
     from steerx_cli.demo.build import check_model, make_model
 
     with console.progress(quiet=False) as bar:
