@@ -38,7 +38,9 @@ from steerx_cli.lm.frames import PLAIN
 from steerx_cli.lm.plain import log_probabilities
 from steerx_cli.lm.prompt import EmptyHistory, Histories, History, render
 from steerx_cli.stages.score_tokens import Measurement, Wanted, run
+from steerx_cli.stages.score_tokens.arms import Prompter
 from steerx_cli.stages.score_tokens.cut import Cut
+from steerx_cli.stages.score_tokens.texts import Text, other_of
 
 ALONE, TOKENLESS = "texts without any other history to measure them by", "texts without a token"
 OTHERS_CUT = "texts whose other histories were cut to the model's window"
@@ -175,6 +177,27 @@ def test_others_that_do_not_fit_are_cut_from_their_end(narrow: Path, tmp_path: P
     assert max(longest) <= WINDOW
     assert counted(counts, OTHERS_CUT, TEXTS_CUT, ALONE) == [sum(cut), 0, 0]
     assert 0 < min(len(row["others"]) for row in rows) < 3, "of some all is cut off"
+
+
+def test_a_history_is_named_as_long_as_a_token_of_it_is_left(model: Path) -> None:
+    tokenizer = Plain.load(model).tokenizer
+    one, *rows = [history("a", f"{number}", text) for number, text in enumerate(SHORT[:4])]
+    others = tuple(other_of(row) for row in rows)
+    text = Text({}, item_of(one), True, one["response"], others)
+    blocks = Histories(tuple(other.history for other in others)), EmptyHistory()
+    informed, empty = (render(REVIEW.task, PLAIN, item_of(one), block, own=True) for block in blocks)
+    encoded, own = tokenizer(informed.text, return_offsets_mapping=True), len(tokenizer(one["response"])["input_ids"])
+    ids, last = encoded["input_ids"], informed.histories[-1].end
+    inside = [span for span in encoded["offset_mapping"] if informed.histories[0].start <= span[0] < last]
+    for window in range(len(tokenizer(empty.text)["input_ids"]) + own, len(ids) + own + 2):
+        (arms,) = Prompter(tokenizer, PLAIN, REVIEW, window).arms([text])
+        kept = inside[: min(len(inside), window - len(ids) - own + len(inside))]
+        named = [any(start < span.end and span.start < end for start, end in kept) for span in informed.histories]
+        assert [other.item_id for other in arms.text.others] == [
+            f"{n}" for n, is_there in enumerate(named, 1) if is_there
+        ]
+        assert arms.context_cut == len(inside) - len(kept)
+        assert arms.informed is None or len(arms.informed) + own == min(window, len(ids) + own)
 
 
 def test_a_text_longer_than_the_window_is_measured_as_far_as_it_goes(

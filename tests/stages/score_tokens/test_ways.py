@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,7 +20,7 @@ from steerx_cli.core.progress import Silent
 from steerx_cli.core.provenance import Shard
 from steerx_cli.core.schemas import EFFECTS
 from steerx_cli.core.scope import Scope
-from steerx_cli.lm.models import ModelRequest
+from steerx_cli.lm.models import ModelRequest, identify
 from steerx_cli.stages.score_tokens import Wanted, run
 from steerx_cli.stages.score_tokens.cut import Cut
 from steerx_cli.stages.score_tokens.texts import Measure
@@ -111,6 +112,18 @@ def test_effects_measured_otherwise_are_not_replaced_unasked(
     with pytest.raises(SteerxError, match="was made otherwise "):
         measure(data, model, tmp_path / "effects.parquet", replace(REVIEW, **change), chunk_users=2)  # type: ignore[arg-type]
     assert (tmp_path / "effects.parquet").read_bytes() == before
+
+
+def test_the_model_that_is_loaded_is_the_one_that_was_named(
+    data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A branch may move between the two."""
+    load = Mock(side_effect=SteerxError("loaded"))
+    monkeypatch.setattr(stage, "prepare", load)
+    monkeypatch.setattr(stage, "identify", lambda *_, **__: replace(identify(request(model)), revision="a commit"))
+    with pytest.raises(SteerxError, match="loaded"):
+        both(data, model, tmp_path)
+    assert load.call_args.args[0] == replace(request(model), revision="a commit")
 
 
 # --- shards and chunks ------------------------------------------------------------------------------------------------
