@@ -62,6 +62,13 @@ class Prompter:
         prompts = [render(self._measure.task, self._frame, None, Histories((history,))) for history in histories]
         return lengths(self._tokenizer, [prompt.text[slice(*prompt.histories[0])] for prompt in prompts])
 
+    def room(self, texts: Sequence[Text]) -> int | None:
+        """What the window leaves beside the longest of these texts; half of it at least, since that can be cut."""
+        if self._window is None:
+            return None
+        whole = encode(self._tokenizer, [self._prompts(replace(text, others=())).whole for text in texts])
+        return max(self._window // 2, self._window - max(map(len, whole)))
+
     def _prompts(self, text: Text) -> _Prompts:
         def prompt(block: Block, response: str = "") -> Prompt:
             return render(self._measure.task, self._frame, text.item, block, response, own=text.own)

@@ -47,7 +47,7 @@ class Effects:
         if self._measure.over == "generations":
             texts = of_generations(tables, self._measure)
         else:
-            texts = of_histories(tables, self._measure, self._prompter.lengths, tally)
+            texts = of_histories(tables, self._measure, self._prompter, tally)
         measured = [one for some in _at_once(texts) for one in self._measured(some, tally)]
         rows = pl.DataFrame([row_of(one) for one in measured], schema=_SCHEMA, orient="row")
         return rows, dict(tally)

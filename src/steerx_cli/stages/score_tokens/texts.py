@@ -1,10 +1,10 @@
 """Which texts are measured, and what stands before each: its context C, and the others that represent its user."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import polars as pl
 
@@ -15,7 +15,6 @@ from steerx_cli.lm.prompt import History, Item
 from steerx_cli.lm.templates import Task
 
 Row: TypeAlias = Mapping[str, Any]
-Length: TypeAlias = Callable[[Sequence[History]], list[int]]  # of histories, in tokens
 
 
 @dataclass(frozen=True)
@@ -72,26 +71,41 @@ class Text:
         return str(self.row["user_id"])
 
 
+class Ruler(Protocol):
+    """Measures in tokens what is to stand in a prompt."""
+
+    def lengths(self, histories: Sequence[History]) -> list[int]:
+        """Of histories, each as it stands in a context."""
+
+    def room(self, texts: Sequence[Text]) -> int | None:
+        """What the model's window leaves for the context beside any of these texts; None where it has none."""
+
+
 # --- histories, Eq. 12 ------------------------------------------------------------------------------------------------
 
 
-def of_histories(tables: Tables, measure: Measure, length: Length, tally: Counter[str]) -> Iterator[Text]:
+def of_histories(tables: Tables, measure: Measure, ruler: Ruler, tally: Counter[str]) -> Iterator[Text]:
     """Every retrieved history under its query, with the user's others before it."""
     queries = _items_by_query(tables["queries"]) if measure.effect_context == "query" else {}
     histories = _by_user(tables["histories"]) if measure.context == "all" else {}
     for user_id, of_user in _by_user(tables["retrieved"]).items():
-        shown = None
+        texts = [
+            text
+            for query_id, of_query in groupby(of_user, lambda row: row["query_id"])
+            for text in _of_query(
+                list(of_query),
+                measure,
+                _asked(queries, user_id, query_id) if measure.effect_context == "query" else None,
+            )
+        ]
         if measure.context == "all":
-            measured = {row["item_id"] for row in of_user}
-            shown = contexts([other_of(row) for row in histories.get(user_id, ())], measured, measure, length, tally)
-        for query_id, of_query in groupby(of_user, lambda row: row["query_id"]):
-            asked = _asked(queries, user_id, query_id) if measure.effect_context == "query" else None
-            yield from _of_query(list(of_query), measure, asked, shown)
+            every = [other_of(row) for row in histories.get(user_id, ())]
+            texts = among_all(texts, every, measure, ruler, tally)
+        yield from texts
 
 
-def _of_query(
-    rows: Sequence[Row], measure: Measure, asked: Item | None, shown: Mapping[str, tuple[Other, ...]] | None
-) -> Iterator[Text]:
+def _of_query(rows: Sequence[Row], measure: Measure, asked: Item | None) -> Iterator[Text]:
+    """The histories of one query, each with the others of that query before it."""
     own, retrieved = measure.effect_context == "own", [other_of(row) for row in rows]
     for row, history in zip(rows, retrieved, strict=True):
         yield Text(
@@ -99,25 +113,29 @@ def _of_query(
             item=history.history.item if own else asked,
             own=own,
             response=row["response"],
-            others=shown[row["item_id"]] if shown else tuple(other for other in retrieved if other is not history),
+            others=tuple(other for other in retrieved if other is not history),
         )
 
 
-def contexts(
-    every: Sequence[Other], measured: set[str], measure: Measure, length: Length, tally: Counter[str]
-) -> Mapping[str, tuple[Other, ...]]:
-    """What stands before each measured history where all of a user's are the context: the last ones that fit."""
-    lengths = length([other.history for other in every])
-    kept = _last_within(lengths, measure.max_context_tokens)
+def among_all(
+    texts: Sequence[Text], every: Sequence[Other], measure: Measure, ruler: Ruler, tally: Counter[str]
+) -> list[Text]:
+    """The texts of one user, each with the last of all the user's others before it, as many as fit."""
+    lengths = ruler.lengths([other.history for other in every])
+    kept, room = _last_within(lengths, measure.max_context_tokens), ruler.room(texts)
+    if room is not None:  # two at least, so that each has another one: what is too long for the window is cut
+        kept = min(kept, max(2, _last_within(lengths, room)))
     others = tuple(every[len(every) - kept :])
-    tally["users whose first histories had no room in --max-context-tokens"] += kept < len(every)
+    tally["users whose first histories had no room in the context"] += kept < len(every)
+    measured = {text.row["item_id"] for text in texts}
     given, tree = as_given(others, measured), in_tree(others, measured)
     if measure.context_order == "given":
         weights = {other.item_id: tokens for other, tokens in zip(every, lengths, strict=True)}
         spared = distinct_tokens(given.values(), weights) - distinct_tokens(tree.values(), weights)
         tally["tokens that --context-order tree would spare, about"] += max(0, spared)
+    shown = tree if measure.context_order == "tree" else given
     # A measured history that is not among the kept ones has all of them before it.
-    return dict.fromkeys(measured, others) | (tree if measure.context_order == "tree" else given)
+    return [replace(text, others=shown.get(text.row["item_id"], others)) for text in texts]
 
 
 def distinct_tokens(sequences: Iterable[Sequence[Other]], weights: Mapping[str, int]) -> int:
