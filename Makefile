@@ -90,6 +90,7 @@ test: $(READY)
 bench: $(READY)
 	"$(BIN)/python" tests/bench/artifacts.py
 	"$(BIN)/python" tests/bench/data.py
+	"$(BIN)/python" tests/bench/score_tokens.py
 
 ## readme: run the README's session again and write down what it prints
 readme: $(READY)
