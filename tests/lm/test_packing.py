@@ -66,21 +66,27 @@ def texts() -> Any:
     packing._packing.reset(token)
 
 
+def attended(texts: Texts, **settings: Any) -> Any:
+    """What a layer finds for the row."""
+    query, key, value = texts.row()
+    return attend(Layer(), query, key, value, None, **settings)[0]
+
+
 @pytest.mark.parametrize("window", [None, 100, 6, 1])
 @pytest.mark.parametrize("scaling", [0.3, 1.0])
 def test_every_text_sees_itself_and_what_it_continues(texts: Texts, window: int | None, scaling: float) -> None:
-    found, _ = attend(Layer(), *texts.row(), None, scaling=scaling, sliding_window=window)
+    found = attended(texts, scaling=scaling, sliding_window=window)
     torch.testing.assert_close(found.double(), texts.expected(scaling, window), rtol=0, atol=1e-6)
 
 
 def test_the_way_of_gpus_finds_the_same(texts: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "_merged", packing._masked)
-    found, _ = attend(Layer(), *texts.row(), None, scaling=0.3)
+    found = attended(texts, scaling=0.3)
     torch.testing.assert_close(found.double(), texts.expected(0.3, None), rtol=0, atol=1e-6)
 
 
 def test_without_a_scale_it_is_that_of_the_width(texts: Texts) -> None:
-    found, _ = attend(Layer(), *texts.row(), None)
+    found = attended(texts)
     torch.testing.assert_close(found.double(), texts.expected(WIDTH**-0.5, None), rtol=0, atol=1e-6)
 
 

@@ -75,7 +75,7 @@ def test_what_a_text_begins_with_by_its_tokenizer_is_kept(tokenizer: Any) -> Non
     begins.backend_tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{name} $A", special_tokens=[(name, begins.convert_tokens_to_ids(name))]
     )
-    first = begins.convert_tokens_to_ids(name)
+    first: Any = begins.convert_tokens_to_ids(name)
     assert [ids.count(first) for ids in encode(begins, prompts(PLAIN))] == [1] * len(prompts(PLAIN))
     assert not any(first in ids for ids in encode(begins, prompts(CHAT, ITEM)))
 

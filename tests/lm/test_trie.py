@@ -37,9 +37,10 @@ def test_where_everything_is_shared_every_beginning_stands_once(lists: list[list
 
 @given(SEQUENCES)
 def test_where_nothing_is_shared_every_sequence_is_a_node(lists: list[list[int]]) -> None:
-    trie = build(ids(*lists), np.inf, 100)
-    assert trie.tokens == sum(map(len, lists))
-    assert len(trie.roots) == len(lists)
+    trie, distinct = build(ids(*lists), np.inf, 100), {tuple(tokens) for tokens in lists}
+    assert trie.tokens == sum(map(len, distinct))
+    assert len(trie.roots) == len(distinct)
+    assert len(trie.ends) == len(lists)
 
 
 @given(SEQUENCES, st.integers(1, 9), st.integers(1, 9))
@@ -50,7 +51,7 @@ def test_a_node_is_worth_it_and_not_too_long(lists: list[list[int]], least: int,
         assert node.parent is None or node.parent in before
         assert node.start == (node.parent.stop if node.parent else 0)
         before.append(node)
-    saved = sum(map(len, lists)) - sum(node.stop - node.start for node in before)
+    saved = sum(map(len, {tuple(tokens) for tokens in lists})) - sum(node.stop - node.start for node in before)
     several = [node for node in before if len(node.children) > 1]
     assert saved >= least * bool(several)
 

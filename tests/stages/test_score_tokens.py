@@ -260,7 +260,6 @@ def test_no_query_changes_the_empty_arm_of_a_history(models: dict[str, Path], tm
     assert one < both < 1.8 * one
 
 
-@pytest.mark.xfail(strict=True, reason="texts that are the same to the end are run twice where that ends them late")
 def test_a_second_query_with_the_same_histories_costs_nothing(models: dict[str, Path], tmp_path: Path) -> None:
     once, twice = (
         effects(write(tmp_path, world({"a": SHORT}, queries, 99)), models["qwen3"], context="all")[1][RUN]

@@ -131,7 +131,9 @@ def score_tokens(
     ] = "plain",
     effects: Annotated[
         Path | None,
-        typer.Option("--effects", help="Cut these, and measure nothing: no model is loaded.", rich_help_panel=FILES),
+        typer.Option(
+            "--effects", help="Cut these, whatever is said of measuring: no model is loaded.", rich_help_panel=FILES
+        ),
     ] = None,
     retrieved: Annotated[
         Path | None, typer.Option("--retrieved", help="The histories of each query.", rich_help_panel=FILES)
@@ -222,4 +224,4 @@ def scopes_of(common: Common, taus: Sequence[float | None]) -> list[Scope]:
         raise SteerxError(f"--output names one file, and {len(taus)} --tau write one each: leave one of them out")
     if len(set(taus)) < len(taus):
         raise SteerxError("a --tau is given twice: each writes a file of its own")
-    return [common.scope(f"scores-tau-{tau:g}") for tau in taus]
+    return [common.scope(f"scores-tau-{str(tau).removesuffix('.0')}") for tau in taus]

@@ -99,7 +99,11 @@ class Job:
             return
         with explained(self._parts):
             self._parts.mkdir(parents=True, exist_ok=True)
-        compute = prepare()
+        try:
+            compute = prepare()
+        except BaseException:
+            self._tidy()
+            raise
         users = sum(chunk.users for chunk in self._chunks)
         progress.start(self._work.stage, users, "users", users - sum(chunk.users for chunk in todo))
         for chunk in todo:
@@ -177,8 +181,13 @@ class Job:
     def _clean(self) -> None:
         """Remove this run's parts; those of runs with other settings are somebody's unfinished work and stay."""
         shutil.rmtree(self._parts, ignore_errors=True)
-        if self._parts_of_all.is_dir() and not any(self._parts_of_all.iterdir()):
-            self._parts_of_all.rmdir()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Leave no folder without anything in it."""
+        for folder in (self._parts, self._parts_of_all):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
     def _summary(self, status: str, finished: Mapping[int, Part]) -> Summary:
         footer = None if status == "would run" else read_footer(self._output.path, self._work.artifact)

@@ -93,6 +93,10 @@ class CausalLM:
             above = Piece(half, kept=True)
             before = self.states_packed([(above, ids[:half])])
             after = self.states_packed([(Piece(len(ids) - half, (above,)), ids[half:]), (Piece(half), ids[:half])])
+        except torch.OutOfMemoryError as error:
+            raise SteerxError(
+                f"model {self.model.config.name_or_path!r} leaves no memory to run in: choose a smaller dtype or model"
+            ) from error
         except (Unsupported, AttributeError, TypeError, ValueError, RuntimeError):
             return False  # and every batch that is run without sharing is counted
         found = self.log_p(torch.cat([before, after])[: len(ids) - 1], ids[1:])

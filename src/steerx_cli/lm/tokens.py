@@ -31,6 +31,8 @@ def encode_placed(tokenizer: "Tokenizer", prompts: Sequence[Prompt]) -> list[Tok
 
 def lengths(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[int]:
     """How many tokens each text has by itself."""
+    if not texts:
+        return []
     return [len(tokens.ids) for tokens in _call(tokenizer, list(texts), add=False, split=True, offsets=False)]
 
 

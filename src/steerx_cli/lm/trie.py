@@ -50,7 +50,10 @@ class Trie:
 class _Builder:
     def __init__(self, sequences: Sequence[Ids], least: float, most: int) -> None:
         self._least, self._most = least, most
-        self._order = sorted(range(len(sequences)), key=lambda index: sequences[index].astype(">i4").tobytes())
+        keys = [sequence.astype(">i4").tobytes() for sequence in sequences]
+        firsts = {key: place for place, key in reversed([*enumerate(keys)])}
+        self._same = [firsts[key] for key in keys]  # equal sequences are one
+        self._order = sorted(set(self._same), key=keys.__getitem__)
         self._lengths = [len(sequences[index]) for index in self._order]
         ordered = [sequences[index] for index in self._order]
         self._shared = np.array([common(*pair) for pair in pairwise(ordered)], dtype=np.int64)
@@ -71,7 +74,7 @@ class _Builder:
                 parent, depth = self._add(first, depth, parted, parent), parted
             cuts = [first, *(np.flatnonzero(shared == parted) + first + 1).tolist(), last]
             waiting += [(*pair, depth, parent) for pair in pairwise(cuts)][::-1]
-        return Trie(self.roots, [self._ends[index] for index in range(len(self._order))])
+        return Trie(self.roots, [self._ends[place] for place in self._same])
 
     def _add(self, place: int, start: int, stop: int, parent: Node | None) -> Node:
         """A node, or a chain of them where it would be too long, or the parent where nothing follows it."""
