@@ -144,9 +144,10 @@ class _Head:
         step = _WORDS_ON_CPU if states.device.type == "cpu" else _WORDS_ON_GPU
         for start in range(0, self.words, step):
             logits = self._logits(states, slice(start, start + step))
-            total = torch.logaddexp(total, logits.logsumexp(-1))
             here = (tokens >= start) & (tokens < start + step)
             chosen[here] = logits[here, tokens[here] - start]
+            largest = logits.amax(-1, keepdim=True)  # logsumexp by hand: in place, it does not leave the cache
+            total = torch.logaddexp(total, logits.sub_(largest).exp_().sum(-1).log_() + largest[:, 0])
         return chosen - total
 
     def _logits(self, states: torch.Tensor, words: slice) -> torch.Tensor:

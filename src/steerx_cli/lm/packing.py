@@ -151,16 +151,21 @@ def _merged(
     _: int | None,
 ) -> Found:
     """Attention to the text itself and to what is above it apart, put together by their normalisers: no mask at all."""
-    own = [_flash(query[:, :, at], key[:, :, at], value[:, :, at], True, scaling) for at in group.places]
-    if not keys.shape[2]:
-        yield from ((place, output) for place, (output, _) in zip(group.places, own, strict=True))
-        return
-    output, weight = torch.cat([output for output, _ in own], 2), torch.cat([weight for _, weight in own], 2)
-    # Query heads that share a key head lie behind one another, so that no key has to be copied for them.
-    asked = query[:, :, group.place].reshape(1, keys.shape[1], -1, query.shape[-1])
-    above, above_weight = _flash(asked, keys, values, False, scaling)
-    share = torch.sigmoid(above_weight.reshape(weight.shape) - weight)[..., None]
-    yield group.place, torch.lerp(output.float(), above.reshape(output.shape).float(), share).to(output.dtype)
+    if keys.shape[2]:
+        # Query heads that share a key head lie behind one another, so that no key has to be copied for them.
+        asked = query[:, :, group.place].reshape(1, keys.shape[1], -1, query.shape[-1])
+        found, weights = _flash(asked, keys, values, False, scaling)
+        above, above_weight = (
+            found.reshape(1, query.shape[1], -1, value.shape[-1]),
+            weights.reshape(1, query.shape[1], -1),
+        )
+    for place in group.places:
+        output, weight = _flash(query[:, :, place], key[:, :, place], value[:, :, place], True, scaling)
+        if keys.shape[2]:
+            here = slice(place.start - group.place.start, place.stop - group.place.start)
+            share = torch.sigmoid(above_weight[:, :, here] - weight)[..., None]
+            output = torch.lerp(output.float(), above[:, :, here].float(), share)
+        yield place, output
 
 
 def _flash(

@@ -15,6 +15,7 @@ from steerx_cli.lm.packing import Piece
 from steerx_cli.lm.trie import Ids, Node, Trie, build
 
 _LEAST = 16  # tokens that a node of its own has to save; below that it costs more than it spares
+_ROW_ON_CPU = 1024  # tokens in a batch: what a layer makes of more does not stay in the cache
 
 
 class Asked(NamedTuple):
@@ -110,7 +111,8 @@ class Scorer:
 
     def __init__(self, lm: CausalLM, batch_tokens: int) -> None:
         self._lm = lm
-        self._batch_tokens = batch_tokens
+        on_cpu = lm.model.device.type == "cpu"
+        self._batch_tokens = min(batch_tokens, _ROW_ON_CPU) if on_cpu else batch_tokens
 
     def score(self, asked: Sequence[Asked]) -> Scored:
         """log p of each text's tokens given what comes before them."""
@@ -133,12 +135,13 @@ class Scorer:
         found = [(start + each.first, each) for start, run in zip(starts, runs, strict=False) for each in run.wanted]
         if not found:
             return
-        rows = np.concatenate([np.arange(at, at + each.stop - each.start) for at, each in found])
+        sizes = [each.stop - each.start for _, each in found]
+        rows = np.concatenate([np.arange(at, at + size) for (at, _), size in zip(found, sizes, strict=True)])
         tokens = np.concatenate([asked[each.asked].text[each.start : each.stop] for _, each in found])
-        told = self._lm.log_p(states[torch.from_numpy(rows).to(states.device)], tokens.tolist()).numpy()
-        for (_, each), some in zip(
-            found, np.split(told, np.cumsum([e.stop - e.start for _, e in found])), strict=False
-        ):
+        # The same text asked for again is the same token at the same place: the head looks at it once.
+        (rows, tokens), places = np.unique([rows, tokens], axis=1, return_inverse=True)
+        told = self._lm.log_p(states[torch.from_numpy(rows).to(states.device)], tokens.tolist()).numpy()[places]
+        for (_, each), some in zip(found, np.split(told, np.cumsum(sizes)[:-1]), strict=True):
             values[each.asked][each.start : each.stop] = some
 
     # --- batches ------------------------------------------------------------------------------------------------------
