@@ -92,7 +92,7 @@ bench: $(READY)
 	"$(BIN)/python" tests/bench/data.py
 	"$(BIN)/python" tests/bench/score_tokens.py
 
-## readme: run the README's session again and write down what it prints
+## readme: run the README's session again, write down what it prints, and draw its picture
 readme: $(READY)
 	"$(BIN)/python" tests/readme.py
 

@@ -13,8 +13,11 @@ def without_figures(session: str) -> str:
     return re.sub(r"^(time|peak memory) .*$", r"\1", session, flags=re.MULTILINE)
 
 
-def test_the_session_runs_as_it_is_shown() -> None:
-    assert without_figures(readme.played(readme.recorded())) == without_figures(readme.recorded())
+def test_the_session_runs_as_it_is_shown_and_drawn() -> None:
+    drawn: list[str] = []
+    played = readme.played(readme.recorded(), lambda place: drawn.append(readme.drawn(place / "scores.parquet")))
+    assert without_figures(played) == without_figures(readme.recorded())
+    assert drawn == [readme.PICTURE.read_text()]
 
 
 def test_the_table_of_artifacts_is_complete() -> None:

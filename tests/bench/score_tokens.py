@@ -154,6 +154,13 @@ def larger(taken: Taken, way: str, base: str) -> float:
     return median(one.above / two.above for one, two in zip(taken[way], taken[base], strict=True))
 
 
+def matrix_work(taken: Taken, way: str, shape: Shape) -> float:
+    """How many times steerx's matrix work a way does that puts every token through the head."""
+    own, other = taken["steerx"][0], taken[way][0]
+    foretold = sum(map(len, own.values))
+    return other.tokens * (shape.body + shape.head) / (own.tokens * shape.body + foretold * shape.head)
+
+
 def table(label: str, found: Mapping[str, Taken], base: str) -> str:
     """A row for each case and way."""
     lines = [f"| {label} | way | cpu s | wall s | peak MiB | beside the model MiB | tokens run | cpu ÷ {base} |"]
@@ -203,7 +210,9 @@ def page(found: Found, runs: int) -> str:
     most = max(found.all)
     tokens = {way: f"{told[0].tokens:,}" for way, told in found.queries.items()}
     shared = found.queries["steerx"][0].tokens / found.queries["distinct"][0].tokens
-    aims = "\n".join(map(str, pairs_aims(found.pairs[cased(SMALL)])))
+    small = found.pairs[cased(SMALL)]
+    aims = "\n".join(map(str, pairs_aims(small)))
+    least = {way: f"{matrix_work(small, way, SMALL):.2f}" for way in ("one", "padded")}
     return f"""\
 # log p of texts, as `steerx score-tokens` has it
 
@@ -228,6 +237,9 @@ longest, with an attention mask, and the logits of all tokens.
 {table("model", found.pairs, "steerx")}
 
 {aims}
+
+On the small model `one` does {least["one"]} times steerx's matrix work, `padded` {least["padded"]} times: a ratio can be
+higher than that only where steerx's other work is a smaller part of the whole.
 
 ## Many queries of many users
 

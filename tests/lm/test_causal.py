@@ -43,6 +43,15 @@ def test_the_window_is_the_model_s(family: str) -> None:
     assert CausalLM(random_model(family), ANY_TOKENIZER).window == WINDOW
 
 
+def test_the_window_ends_where_all_positions_would_turn_otherwise() -> None:
+    factors = [1.0] * 4
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": factors, "long_factor": [4.0] * 4}
+    model = random_model(
+        "phi3", original_max_position_embeddings=64, rope_parameters={**rope, "original_max_position_embeddings": 64}
+    )
+    assert CausalLM(model, ANY_TOKENIZER).window == 64
+
+
 def test_a_window_smaller_than_what_is_tried_out_is_no_trouble() -> None:
     lm = CausalLM(random_model("gpt2", n_positions=4, max_position_embeddings=4), ANY_TOKENIZER)
     assert (lm.window, lm.packs) == (4, True)

@@ -1,6 +1,7 @@
 """Attention over pieces, against the whole square of scores of each text by itself."""
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,11 @@ HEADS, KEY_HEADS, WIDTH = 4, 2, 8
 
 
 class Layer(torch.nn.Module):
-    layer_idx = 3
+    layer_idx = 1
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(**settings)
 
 
 def obvious(query: Any, key: Any, value: Any, scaling: float, window: int | None) -> Any:
@@ -104,6 +109,28 @@ def test_only_what_is_to_be_continued_is_kept(texts: Texts) -> None:
     torch.testing.assert_close((keys, values), (key[:, :, 3:9], value[:, :, 3:9]))
     key.zero_()
     assert keys.any()  # a copy: the row's own memory is let go
+
+
+WINDOWED: list[dict[str, Any]] = [
+    {"layer_types": ["full_attention", "sliding_attention"]},
+    {"sliding_window": 5},
+    {"layer_types": None, "sliding_window": 5, "use_sliding_window": True},
+]
+OPEN: list[dict[str, Any]] = [
+    {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 5},
+    {"sliding_window": None},
+    {"sliding_window": 5, "use_sliding_window": False},
+]
+
+
+def test_a_window_that_a_layer_does_not_tell_is_refused(texts: Texts) -> None:
+    query, key, value = texts.row()
+    for settings in WINDOWED:
+        with pytest.raises(Unsupported):
+            attend(Layer(**settings), query, key, value, None)
+        attend(Layer(**settings), query, key, value, None, sliding_window=5)
+    for settings in OPEN:
+        attend(Layer(**settings), query, key, value, None)
 
 
 @pytest.mark.parametrize("wanted", [{"softcap": 50.0}, {"s_aux": torch.zeros(4)}, {"position_bias": torch.zeros(1)}])

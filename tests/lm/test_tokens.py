@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from tokenizers import processors
 
+from steerx_cli.lm import tokens
 from steerx_cli.lm.frames import PLAIN, Frame
 from steerx_cli.lm.pretrain import CHAT, make_tokenizer
 from steerx_cli.lm.prompt import EmptyHistory, Histories, History, Item, NoBlock, Prompt, render, tokens_in
@@ -36,8 +37,17 @@ def prompts(frame: Frame, item: Item = PLAIN_ITEM) -> list[Prompt]:
 def test_without_special_tokens_it_is_what_the_tokenizer_says(tokenizer: Any, frame: Frame) -> None:
     asked = [prompt for prompt in prompts(frame) if SPELLED not in prompt.text]
     true = [tokenizer(prompt.text, return_offsets_mapping=True) for prompt in asked]
-    assert encode(tokenizer, asked) == [one["input_ids"] for one in true]
-    assert [tokens.offsets for tokens in encode_placed(tokenizer, asked)] == [one["offset_mapping"] for one in true]
+    assert [*encode(tokenizer, asked)] == [one["input_ids"] for one in true]
+    assert [found.offsets for found in encode_placed(tokenizer, asked)] == [one["offset_mapping"] for one in true]
+
+
+@pytest.mark.parametrize("most", [0, 100, 300])
+def test_many_are_tokenised_some_at_a_time(tokenizer: Any, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [*prompts(PLAIN), *prompts(PLAIN, ITEM)]
+    expected = [*encode(tokenizer, asked)]
+    monkeypatch.setattr(tokens, "_CHARACTERS_AT_ONCE", most)
+    assert [*encode(tokenizer, asked)] == expected
+    assert [*encode(tokenizer, [])] == []
 
 
 @pytest.mark.parametrize("item", [PLAIN_ITEM, ITEM])
@@ -54,19 +64,19 @@ def test_in_a_chat_the_frame_s_alone_are_special(tokenizer: Any, item: Item) -> 
     framing = [token for token in tokenizer(CHAT.prefix + CHAT.suffix)["input_ids"] if token in special]
     asked = prompts(CHAT, item)
     placed = encode_placed(tokenizer, asked)
-    assert encode(tokenizer, asked) == [tokens.ids for tokens in placed]
-    for tokens, prompt in zip(placed, asked, strict=True):
-        assert [token for token in tokens.ids if token in special] == framing
-        assert tokenizer.decode(tokens.ids) == prompt.text
-        assert all(prompt.text[start:end] for start, end in tokens.offsets)
+    assert [*encode(tokenizer, asked)] == [found.ids for found in placed]
+    for found, prompt in zip(placed, asked, strict=True):
+        assert [token for token in found.ids if token in special] == framing
+        assert tokenizer.decode(found.ids) == prompt.text
+        assert all(prompt.text[start:end] for start, end in found.offsets)
 
 
 def test_piece_by_piece_a_text_is_cut_as_in_one(tokenizer: Any) -> None:
     """A text that spells a special token changes no token of the texts around it."""
     clean = render(TASK, CHAT, PLAIN_ITEM, NoBlock(), TEXTS[0])
     spelled = render(TASK, CHAT, PLAIN_ITEM, NoBlock(), TEXTS[0] + SPELLED)
-    ids = encode(tokenizer, [clean])[0]
-    assert encode(tokenizer, [spelled])[0][: len(ids) - 1] == ids[:-1]
+    ids = next(encode(tokenizer, [clean]))
+    assert next(encode(tokenizer, [spelled]))[: len(ids) - 1] == ids[:-1]
 
 
 def test_what_a_text_begins_with_by_its_tokenizer_is_kept(tokenizer: Any) -> None:

@@ -108,7 +108,9 @@ def attend(
     **others: Any,  # among them dropout, which is for training
 ) -> tuple[torch.Tensor, None]:
     """The attention of one layer, as transformers calls it."""
-    wanted = sorted(name for name in ("softcap", "s_aux", "position_bias") if others.get(name) is not None)
+    wanted = [name for name in ("position_bias", "s_aux", "softcap") if others.get(name) is not None]
+    if sliding_window is None and _slides(module):
+        wanted.append("a window that it does not tell")
     if wanted or attention_mask is not None or len(query) > 1:
         raise Unsupported(", ".join(wanted) or "a mask or several rows")
     packing = _packing.get()
@@ -121,6 +123,14 @@ def attend(
         for place, found in way(query, key, value, keys, values, group, scaling, sliding_window):
             output[:, place] = found.transpose(1, 2)
     return output, None
+
+
+def _slides(module: torch.nn.Module) -> bool:
+    """Whether a layer looks back through a window only, by the model's own settings."""
+    config, layer = module.config, module.layer_idx
+    if getattr(config, "layer_types", None):
+        return bool(config.layer_types[layer] == "sliding_attention")  # type: ignore[union-attr,index]
+    return getattr(config, "sliding_window", None) is not None and getattr(config, "use_sliding_window", True)
 
 
 def _longest(group: Group) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def encode_prompt(tokenizer: "Tokenizer", prompt: Prompt) -> list[int]:
     """The ids of a prompt whose response is still to come."""
-    return encode(tokenizer, [prompt])[0]
+    return next(encode(tokenizer, [prompt]))
 
 
 def response_tokens(tokenizer: "Tokenizer", prompt: Prompt) -> Tokens:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from steerx_cli.lm.models import Tokenizer
 
 
+_CHARACTERS_AT_ONCE = 2_000_000  # a tokenizer keeps about 100 bytes a token until it has done the whole list
+
+
 @dataclass(frozen=True)
 class Tokens:
     """A text in tokens: their ids, and which characters of the text each stands for."""
@@ -19,9 +22,17 @@ class Tokens:
     offsets: list[tuple[int, int]]
 
 
-def encode(tokenizer: "Tokenizer", prompts: Sequence[Prompt]) -> list[list[int]]:
+def encode(tokenizer: "Tokenizer", prompts: Sequence[Prompt]) -> Iterator[list[int]]:
     """The ids of prompts, each tokenised as a whole."""
-    return [tokens.ids for tokens in _encode(tokenizer, prompts, offsets=False)]
+    some: list[Prompt] = []
+    characters = 0
+    for prompt in prompts:
+        some.append(prompt)
+        characters += len(prompt.text)
+        if characters > _CHARACTERS_AT_ONCE:
+            yield from (tokens.ids for tokens in _encode(tokenizer, some, offsets=False))
+            some, characters = [], 0
+    yield from (tokens.ids for tokens in _encode(tokenizer, some, offsets=False))
 
 
 def encode_placed(tokenizer: "Tokenizer", prompts: Sequence[Prompt]) -> list[Tokens]:

@@ -53,8 +53,8 @@ class Prompter:
         whole = _distinct(each.whole for each in prompts)
         placed = dict(zip(whole, encode_placed(self._tokenizer, list(whole.values())), strict=True))
         open_ended = _distinct(prompt for each in prompts for prompt in each[1:] if prompt)
-        encoded = encode(self._tokenizer, list(open_ended.values()))
-        ids = dict(zip(open_ended, [np.array(some, np.int32) for some in encoded], strict=True))
+        encoded = (np.array(some, np.int32) for some in encode(self._tokenizer, list(open_ended.values())))
+        ids = dict(zip(open_ended, encoded, strict=True))
         return [self._fitted(*pair, placed, ids) for pair in zip(texts, prompts, strict=True)]
 
     def lengths(self, histories: Sequence[History]) -> list[int]:
