@@ -238,8 +238,8 @@ longest, with an attention mask, and the logits of all tokens.
 
 {aims}
 
-On the small model `one` does {least["one"]} times steerx's matrix work, `padded` {least["padded"]} times: a ratio can be
-higher than that only where steerx's other work is a smaller part of the whole.
+On the small model `one` does {least["one"]} times steerx's matrix work, `padded` {least["padded"]} times: a ratio of
+times can be higher only where steerx's other work is a smaller part of the whole.
 
 ## Many queries of many users
 
