@@ -245,7 +245,7 @@ def test_never_more_than_the_window_goes_into_a_model(
 
 
 def lengths(tables: World, plain: Plain) -> list[int]:
-    texts = [f"Title: Film {row['item_id']}\nReview:\n{row['response']}" for row in tables["histories"]]
+    texts = [f"\n\nTitle: Film {row['item_id']}\nReview:\n{row['response']}" for row in tables["histories"]]
     return [len(plain.tokenizer(text)["input_ids"]) for text in texts]
 
 

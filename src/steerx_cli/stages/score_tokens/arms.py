@@ -58,9 +58,13 @@ class Prompter:
         return [self._fitted(*pair, placed, ids) for pair in zip(texts, prompts, strict=True)]
 
     def lengths(self, histories: Sequence[History]) -> list[int]:
-        """Of histories as they stand in a prompt, in tokens."""
-        prompts = [render(self._measure.task, self._frame, None, Histories((history,))) for history in histories]
-        return lengths(self._tokenizer, [prompt.text[slice(*prompt.histories[0])] for prompt in prompts])
+        """Of histories as they stand in a prompt, in tokens, with what parts each from the text above it."""
+        task = self._measure.task
+        blocks = [render(task, self._frame, None, Histories((history,))) for history in histories]
+        pieces = [
+            prompt.text[slice(*prompt.block)].removeprefix(task.history_heading) for prompt in blocks if prompt.block
+        ]
+        return lengths(self._tokenizer, pieces)
 
     def room(self, texts: Sequence[Text]) -> int | None:
         """What the window leaves beside the longest of these texts; half of it at least, since that can be cut."""
