@@ -169,34 +169,32 @@ def score_tokens(
     from steerx_cli.stages.score_tokens.lexicon import load_lexicon
     from steerx_cli.stages.score_tokens.texts import Measure
 
-    words = load_lexicon(lexicon, category or ()) if method == "lexicon" else None
-    taus = taus_of(tau or [], method in MEASURED and top_percent is None)
-    cuts = [Cut(method, each, top_percent, unit, nothing, alone, seed, words) for each in taus]
-    scopes = scopes_of(common, taus)
-    inputs = Inputs(
-        retrieved=common.input("retrieved", retrieved),
-        histories=common.input("histories", histories),
-        queries=common.input("queries", queries),
-        generations=common.input("generations", generations),
-    )
+    wanted = []
+    if effects or not common.shard:
+        words = load_lexicon(lexicon, category or ()) if method == "lexicon" else None
+        taus = taus_of(tau or [], method in MEASURED and top_percent is None)
+        cuts = [Cut(method, each, top_percent, unit, nothing, alone, seed, words) for each in taus]
+        wanted = [Wanted(*pair) for pair in zip(cuts, scopes_of(common, taus), strict=True)]
     measurement = None
     if effects is None:
-        wording = load_task(needed(task, "--task", "a task (--task review)"))
         measure = Measure(
-            wording,
-            over,
-            context,
-            context_order,
-            max_context_tokens,
-            effect_context,
-            empty_arm,
-            prompt_format,
-            model.batch_tokens,
+            task=load_task(needed(task, "--task", "a task (--task review)")),
+            over=over,
+            context=context,
+            context_order=context_order,
+            max_context_tokens=max_context_tokens,
+            effect_context=effect_context,
+            empty_arm=empty_arm,
+            prompt_format=prompt_format,
+            batch_tokens=model.batch_tokens,
+        )
+        inputs = Inputs(
+            retrieved=common.input("retrieved", retrieved),
+            histories=common.input("histories", histories),
+            queries=common.input("queries", queries),
+            generations=common.input("generations", generations),
         )
         measurement = Measurement(measure, model.request("Qwen/Qwen2.5-1.5B"), inputs, effects_scope(common))
-    wanted = (
-        [Wanted(*pair) for pair in zip(cuts, scopes, strict=True)] if measurement is None or not common.shard else []
-    )
     place = effects or effects_scope(common).output
     console.telling(
         telling, lambda progress: run(measurement, place, wanted, progress), first={"preset": common.preset}

@@ -142,7 +142,8 @@ def test_merged_shards_equal_the_whole(data: Path, model: Path, tmp_path: Path) 
 
 
 def test_a_shard_writes_effects_and_no_scores(data: Path, model: Path, alone: Path, steerx: Steerx) -> None:
-    given = ("score-tokens", "--model", model, "--task", "review", "--chunk-users", 2, "--tau", 0.1)
+    (alone / "bare.toml").write_text("")  # no τ: none is needed yet
+    given = ("score-tokens", "--preset", "bare.toml", "--model", model, "--task", "review", "--chunk-users", 2)
     for index in (1, 2):
         assert steerx(*given, "--retrieved", data / "retrieved.parquet", "--shard", f"{index}/2").code == 0
     written = sorted(path.name for path in (alone / "runs/default").iterdir())
