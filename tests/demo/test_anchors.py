@@ -25,7 +25,6 @@ from steerx_cli.demo.anchors import (
     compare,
     distinct,
     found_by,
-    place_for_tables,
     planted_in,
     read_world,
     recall_by_habit,
@@ -33,6 +32,7 @@ from steerx_cli.demo.anchors import (
     truth_of,
     values_of,
 )
+from steerx_cli.demo.files import place_for_table
 from steerx_cli.demo.slots import SLOTS
 from steerx_cli.lm.models import ModelRequest, identify
 from steerx_cli.stages.score_tokens.cut import Cut, cut
@@ -297,9 +297,9 @@ def test_the_tables_that_ship_are_of_the_model_that_ships() -> None:
 
 def test_a_readme_without_a_place_is_left_alone(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
-    with pytest.raises(SteerxError, match="has no place for the tables"):
-        place_for_tables(readme)
+    with pytest.raises(SteerxError, match="has no place for the table"):
+        place_for_table(readme, anchors._BEGIN, anchors._END)
     readme.write_text(anchors._END + anchors._BEGIN)
-    with pytest.raises(SteerxError, match="has no place for the tables"):
+    with pytest.raises(SteerxError, match="has no place for the table"):
         compare(tmp_path, tmp_path)
     assert readme.read_text() == anchors._END + anchors._BEGIN

@@ -12,10 +12,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.progress import Silent
 from steerx_cli.demo import build
-from steerx_cli.demo.build import check_model, make_model, place_for_table, table
+from steerx_cli.demo.build import check_model, make_model, table
 from steerx_cli.demo.descriptions import drawn_anchors
 from steerx_cli.demo.documents import Documents, block_of, corpus, item_of
-from steerx_cli.demo.files import SEED, write_world
+from steerx_cli.demo.files import SEED, place_for_table, write_world
 from steerx_cli.demo.gate import Examiner, Figure, examine, recall_of
 from steerx_cli.demo.slots import SLOTS
 from steerx_cli.demo.world import Author, Strangers, authors
@@ -195,7 +195,7 @@ def test_a_table_takes_the_last_one_s_place(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"above\n{build._BEGIN}\nold\n{build._END}\nbelow\n")
     for text in ("first", "second"):
-        place_for_table(readme)(text)
+        place_for_table(readme, build._BEGIN, build._END)(text)
     assert readme.read_text() == f"above\n{build._BEGIN}\nsecond\n{build._END}\nbelow\n"
 
 
@@ -203,5 +203,5 @@ def test_a_readme_without_a_place_is_left_alone(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("nothing here")
     with pytest.raises(SteerxError, match="has no place for the table"):
-        place_for_table(readme)
+        place_for_table(readme, build._BEGIN, build._END)
     assert readme.read_text() == "nothing here"

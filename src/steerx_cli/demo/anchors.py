@@ -1,6 +1,6 @@
 """How well the anchors of each method agree with what was planted in the demo's reviews, kind of habit by kind."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -14,7 +14,7 @@ from steerx_cli.core.provenance import Footer
 from steerx_cli.core.schemas import SCORES, TRUTH
 from steerx_cli.core.sources import Source
 from steerx_cli.demo.exact import exact_deltas
-from steerx_cli.demo.files import history_id
+from steerx_cli.demo.files import history_id, place_for_table
 from steerx_cli.demo.gate import Bools, Floats, area
 from steerx_cli.demo.slots import SLOTS
 from steerx_cli.demo.world import Review, authors
@@ -244,7 +244,7 @@ _BEGIN, _END = "<!-- the anchors' tables: make demo-anchors -->", "<!-- end of t
 
 def compare(folder: Path, run: Path) -> None:
     """Hold the scores of a run against the truth of a world, and write the tables into the world's README."""
-    put = place_for_tables(folder / "README.md")
+    put = place_for_table(folder / "README.md", _BEGIN, _END)
     world = read_world(folder / "truth.parquet")
     sources = {context: open_scores(run / context) for context in CONTEXTS}
     found = {context: read_found(methods, world) for context, methods in sources.items()}
@@ -295,17 +295,3 @@ def tables(found: Mapping[str, Methods], causal: Footer) -> list[str]:
         lines += ["", f"Recall, shown {CONTEXTS[context]}:", "", *recall_by_habit(methods, tau)]
         lines += ["", f"Area under the curve, shown {CONTEXTS[context]}:", "", *area_by_habit(methods)]
     return lines
-
-
-def place_for_tables(readme: Path) -> Callable[[str], None]:
-    """Find the place of the last tables, and give what puts others there."""
-    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not (begin and end):
-        raise SteerxError(f"{readme} has no place for the tables: put {_BEGIN} and {_END} into it")
-
-    def put(tables: str) -> None:
-        readme.write_text(f"{before}{begin}\n{tables}\n{end}{after}", encoding="utf-8")
-
-    return put

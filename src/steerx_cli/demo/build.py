@@ -1,15 +1,13 @@
 """The demo's model, from the recipe to the table of what it has learnt."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.progress import Progress
 from steerx_cli.demo.documents import Documents, Stage, corpus
-from steerx_cli.demo.files import SEED
+from steerx_cli.demo.files import SEED, place_for_table
 from steerx_cli.demo.gate import TAU, Examiner, Figure, examine
 from steerx_cli.demo.world import Strangers, authors
 from steerx_cli.lm.frames import make_frame
@@ -47,7 +45,7 @@ _BEGIN, _END = "<!-- the gate's table: make demo-gate -->", "<!-- end of the gat
 
 def check_model(folder: Path, progress: Progress) -> None:
     """Measure the model on development users, and write the table into the folder's README."""
-    training, put = read_record(folder / "model"), place_for_table(folder / "README.md")
+    training, put = read_record(folder / "model"), place_for_table(folder / "README.md", _BEGIN, _END)
     request = ModelRequest(str((folder / "model").resolve()), device="cpu")
     model, tokenizer = load_causal_lm(request)
     examiner = Examiner(model, tokenizer, load_task(_TASK), load_smoothing(), make_frame("chat", tokenizer))
@@ -77,17 +75,3 @@ def _cost(training: dict[str, Any]) -> str:
         f" tokens, prompts included, of about {training['documents']:,} documents in {training['steps']:,} steps, which"
         f" took {training['seconds'] / 60:.0f} minutes on {where}. τ = {TAU:g}."
     )
-
-
-def place_for_table(readme: Path) -> Callable[[str], None]:
-    """Find the place of the last table, and give what puts another there."""
-    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not (begin and end):
-        raise SteerxError(f"{readme} has no place for the table: put {_BEGIN} and {_END} into it")
-
-    def put(table: str) -> None:
-        readme.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
-
-    return put

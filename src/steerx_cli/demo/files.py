@@ -1,6 +1,6 @@
 """The demo world as artifacts: what its people wrote, what they are asked, and the truth about every character."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.order import user_order
 from steerx_cli.core.outputs import Output, write_whole
 from steerx_cli.core.provenance import Record
@@ -113,3 +114,17 @@ def _span(span: Span, delta: float | None) -> dict[str, Any]:
         # The last digits of a logarithm, a zero's sign included, are not the same on every processor; these are.
         "delta": None if delta is None else round(delta, 6) + 0.0,
     }
+
+
+def place_for_table(readme: Path, begins: str, ends: str) -> Callable[[str], None]:
+    """Find the place of the last table, and give what puts another there."""
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    before, begin, rest = text.partition(begins)
+    _, end, after = rest.partition(ends)
+    if not (begin and end):
+        raise SteerxError(f"{readme} has no place for the table: put {begins} and {ends} into it")
+
+    def put(table: str) -> None:
+        readme.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
+
+    return put

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -115,14 +115,25 @@ def attend(
         raise Unsupported(", ".join(wanted) or "a mask or several rows")
     packing = _packing.get()
     packing.keep(module.layer_idx, key, value)  # type: ignore[arg-type]  # an int in every model
+    row = _Row(query, key, value, scaling, sliding_window)
     output = query.new_empty(1, query.shape[2], query.shape[1], value.shape[-1])
     for group in packing.groups:
-        keys, values = _above(group, module.layer_idx, key, value)  # type: ignore[arg-type]
-        windowed = sliding_window is not None and keys.shape[2] + _longest(group) > sliding_window
+        above = _above(row, group, module.layer_idx)  # type: ignore[arg-type]
+        windowed = sliding_window is not None and above[0].shape[2] + _longest(group) > sliding_window
         way = _masked if windowed or query.device.type != "cpu" else _merged
-        for place, found in way(query, key, value, keys, values, group, scaling, sliding_window):
+        for place, found in way(row, group, above):
             output[:, place] = found.transpose(1, 2)
     return output, None
+
+
+class _Row(NamedTuple):
+    """What one layer asks for all pieces of a row: [1, heads, tokens, width] each."""
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    scaling: float | None
+    window: int | None
 
 
 def _slides(module: torch.nn.Module) -> bool:
@@ -137,10 +148,10 @@ def _longest(group: Group) -> int:
     return max(int(place.stop - place.start) for place in group.places)
 
 
-def _above(group: Group, layer: int, key: torch.Tensor, value: torch.Tensor) -> KeysValues:
+def _above(row: _Row, group: Group, layer: int) -> KeysValues:
     """The keys and values of everything that a group continues."""
     if not group.above:
-        return key[:, :, :0], value[:, :, :0]
+        return row.key[:, :, :0], row.value[:, :, :0]
     kept = [piece.layers[layer] for piece in group.above]
     if len(kept) == 1:
         return kept[0]
@@ -150,32 +161,26 @@ def _above(group: Group, layer: int, key: torch.Tensor, value: torch.Tensor) -> 
 Found = Iterator[tuple[slice, torch.Tensor]]
 
 
-def _merged(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    group: Group,
-    scaling: float | None,
-    _: int | None,
-) -> Found:
+def _merged(row: _Row, group: Group, above: KeysValues) -> Found:
     """Attention to the text itself and to what is above it apart, put together by their normalisers: no mask at all."""
-    if keys.shape[2]:
-        # Query heads that share a key head lie behind one another, so that no key has to be copied for them.
-        asked = query[:, :, group.place].reshape(1, keys.shape[1], -1, query.shape[-1])
-        found, weights = _flash(asked, keys, values, False, scaling)
-        above, above_weight = (
-            found.reshape(1, query.shape[1], -1, value.shape[-1]),
-            weights.reshape(1, query.shape[1], -1),
-        )
+    if not above[0].shape[2]:
+        yield from ((place, _own(row, place)[0]) for place in group.places)
+        return
+    keys, values = above
+    query = row.query[:, :, group.place]
+    # Query heads that share a key head lie behind one another, so that no key has to be copied for them.
+    found, weight = _flash(query.reshape(1, keys.shape[1], -1, query.shape[-1]), keys, values, False, row.scaling)
+    found, weight = found.reshape(*query.shape[:3], -1), weight.reshape(query.shape[:3])
     for place in group.places:
-        output, weight = _flash(query[:, :, place], key[:, :, place], value[:, :, place], True, scaling)
-        if keys.shape[2]:
-            here = slice(place.start - group.place.start, place.stop - group.place.start)
-            share = torch.sigmoid(above_weight[:, :, here] - weight)[..., None]
-            output = torch.lerp(output.float(), above[:, :, here].float(), share)
-        yield place, output
+        here = slice(place.start - group.place.start, place.stop - group.place.start)
+        own, own_weight = _own(row, place)
+        share = torch.sigmoid(weight[:, :, here] - own_weight)[..., None]
+        yield place, torch.lerp(own.float(), found[:, :, here].float(), share)
+
+
+def _own(row: _Row, place: slice) -> KeysValues:
+    """A text's attention to itself, and the logarithm of its normaliser."""
+    return _flash(row.query[:, :, place], row.key[:, :, place], row.value[:, :, place], True, row.scaling)
 
 
 def _flash(
@@ -188,30 +193,26 @@ def _flash(
     return output, normaliser
 
 
-def _masked(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    group: Group,
-    scaling: float | None,
-    window: int | None,
-) -> Found:
+def _masked(row: _Row, group: Group, above: KeysValues) -> Found:
     """Attention to the text and what is above it at once, under a mask: where a window is narrower, and on a GPU."""
+    copies = row.query.shape[1] // row.key.shape[1]
     for place in group.places:
         # Each query head gets a copy of its keys: under a mask, GPUs have a quick way for no other layout.
-        copies = query.shape[1] // key.shape[1]
-        all_keys = torch.cat([keys, key[:, :, place]], 2).repeat_interleave(copies, 1)
-        all_values = torch.cat([values, value[:, :, place]], 2).repeat_interleave(copies, 1)
-        allowed = None
-        if keys.shape[2] or window is not None:
-            last = torch.arange(keys.shape[2], all_keys.shape[2], device=query.device)[:, None]
-            looked_at = torch.arange(all_keys.shape[2], device=query.device)
-            allowed = (looked_at <= last) & (looked_at > last - (window or all_keys.shape[2]))
+        keys = torch.cat([above[0], row.key[:, :, place]], 2).repeat_interleave(copies, 1)
+        values = torch.cat([above[1], row.value[:, :, place]], 2).repeat_interleave(copies, 1)
+        seen, query = _seen(keys, above[0].shape[2], row.window), row.query[:, :, place]
         yield (
             place,
             torch.nn.functional.scaled_dot_product_attention(
-                query[:, :, place], all_keys, all_values, attn_mask=allowed, is_causal=allowed is None, scale=scaling
+                query, keys, values, attn_mask=seen, is_causal=seen is None, scale=row.scaling
             ),
         )
+
+
+def _seen(keys: torch.Tensor, above: int, window: int | None) -> torch.Tensor | None:
+    """Which keys each token of a text sees; None where that is all up to its own."""
+    if not above and window is None:
+        return None
+    looked_at = torch.arange(keys.shape[2], device=keys.device)
+    last = looked_at[above:, None]
+    return (looked_at <= last) & (looked_at > last - (window or keys.shape[2]))
