@@ -2,7 +2,10 @@
 
 import json
 import os
+import shlex
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,3 +151,24 @@ def test_a_mistyped_template_is_refused_before_anything_is_read(steerx: Steerx) 
         "--history-text has a brace that belongs to no placeholder: write a placeholder as {name}, and no other brace"
     )
     assert steerx(*given) == (2, "", f"Error: {said}\n")
+
+
+# --- what is shown, to whoever reads it -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", ["", "--json", "--chain --rows 500"])
+def test_a_reader_that_leaves_is_no_error(here: Path, options: str) -> None:
+    told = here / "told"
+    show = f"{shlex.quote(sys.executable)} -m steerx_cli show runs/default/histories.parquet {options}"
+    ended = subprocess.run(["bash", "-c", f"set -o pipefail; {show} 2>{told} | head -c 9 >/dev/null"], check=False)
+    assert (ended.returncode, told.read_text()) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_an_output_that_is_full_is_said_in_a_sentence(here: Path, options: list[str]) -> None:
+    show = [sys.executable, "-m", "steerx_cli", "show", "runs/default/histories.parquet", *options]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(show, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    said = "Error: what there is to show cannot be written: No space left on device: send it elsewhere\n"
+    assert (ended.returncode, ended.stderr) == (2, said)

@@ -1,7 +1,9 @@
 """`python -m steerx_cli` and the `steerx` script."""
 
 import io
+import os
 import sys
+from typing import NoReturn
 
 
 def main() -> None:
@@ -15,7 +17,20 @@ def main() -> None:
         code = run()
     except KeyboardInterrupt:
         code = 130
-    sys.exit(code)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once: everything is written, and now and then Arrow's threads crash while the libraries end themselves."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            pass  # whoever read has gone
+        except OSError as error:
+            code = code or 2
+            os.write(2, f"Error: cannot write what there is to tell: {error.strerror}\n".encode())
+    os._exit(code)
 
 
 if __name__ == "__main__":

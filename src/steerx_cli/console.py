@@ -24,6 +24,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from steerx_cli import shading
+from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.progress import Progress, Silent
 from steerx_cli.core.provenance import typed
 from steerx_cli.core.summary import Summary
@@ -157,14 +158,28 @@ def _time(summary: Summary) -> str:
 # --- show -------------------------------------------------------------------------------------------------------------
 
 
+class _Stdout(Console):
+    """A console that leaves it to the caller what to do when nobody reads any more; rich's own ends the program."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 @contextmanager
 def _readers_may_leave() -> Iterator[None]:
-    """`steerx show FILE | head` is no error."""
+    """`steerx show FILE | head` is no error, and a full disk is none of ours."""
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()
+    except OSError as error:
+        _write_no_more()
+        raise SteerxError(f"what there is to show cannot be written: {error.strerror}: send it elsewhere") from error
+
+
+def _write_no_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show(view: "View", with_chain: bool, as_json: bool) -> None:
@@ -183,7 +198,7 @@ def _show(view: "View", with_chain: bool, as_json: bool) -> None:
         }
         print(json.dumps(document))  # noqa: T201
         return
-    console = Console(highlight=False)
+    console = _Stdout(highlight=False)
     console.print(_heading(view))
     _print_pairs(console, view.columns)
     if view.shaded:

@@ -44,7 +44,7 @@ def key_of(row: Row) -> tuple[object, ...]:
     return row["user_id"], row["query_id"], row["item_id"], row["lam"]
 
 
-def check(rows: list[Row], tables: World, how: Measure, plain: Plain, close: float = 1e-5) -> None:
+def check(rows: list[Row], tables: World, how: Measure, plain: Plain) -> None:
     """Every token and both of its probabilities are the oracle's, given the others in the order that the row names."""
     asked = {(row["user_id"], row["query_id"]): row for row in tables["queries"]}
     own = {(row["user_id"], row["item_id"]): row for row in tables["histories"]}
@@ -63,7 +63,7 @@ def check(rows: list[Row], tables: World, how: Measure, plain: Plain, close: flo
         assert row["tokens"] == [row["response"][start:end] for start, end in expected.tokens.offsets]
         assert row["log_p_history"] == pytest.approx(expected.informed.tolist(), rel=0, abs=1e-5)
         assert row["log_p_empty"] == pytest.approx(expected.empty.tolist(), rel=0, abs=1e-5)
-        assert row["delta"] == pytest.approx(expected.delta.tolist(), rel=0, abs=close)
+        assert row["delta"] == pytest.approx(expected.delta.tolist(), rel=0, abs=1e-5)
         assert (row["context_cut"], row["response_cut"]) == (0, 0)
         told += expected.delta.abs().tolist()
     assert max(told) > 0.1, "the others make no difference, and nothing is shown"
@@ -125,20 +125,23 @@ def test_so_it_is_where_attention_is_windowed_or_capped(
     check(rows, EVERYONE, replace(REVIEW, **options), Plain.load(models[kind]))
 
 
+# Such as that model was taught. What it has never seen has log p of −25, where a plain pass in float32 is itself 3e-5
+# from that in float64.
+STORIES = [
+    "One day, a girl named Lily went to the park. She saw a big, red ball.",
+    'Tom was sad. He lost his toy. His mom said, "Don\'t worry, we can find it."',
+    "The little dog was happy. They played all day and had a lot of fun. The end.",
+]
+
+
 @pytest.mark.parametrize("options", [OPTIONS[0], OPTIONS[2], OPTIONS[5], OPTIONS[9]], ids=named)
 def test_every_effect_of_a_model_that_learnt_is_that_of_two_plain_passes(
     options: dict[str, Any], material: Path, tmp_path: Path
 ) -> None:
-    stories = [
-        "One day, she saw a big, red ball.",
-        'Tom  was sad. He said, "No!"\nThe end.',
-        "She went to the park 🙂 é.",
-    ]
-    tables = world({"a": stories})
+    tables = world({"a": STORIES})
     rows, _ = effects(write(tmp_path, tables), material / "stories260K", **options)
     check_others(rows, tables, replace(REVIEW, **options))
-    # One plain pass in float32 is already 7e-6 away from that in float64: Δ is a difference of two.
-    check(rows, tables, replace(REVIEW, **options), Plain.load(material / "stories260K"), close=2e-5)
+    check(rows, tables, replace(REVIEW, **options), Plain.load(material / "stories260K"))
 
 
 @pytest.mark.parametrize("options", [{}, {"context": "all", "context_order": "tree"}], ids=named)
