@@ -44,7 +44,7 @@ def key_of(row: Row) -> tuple[object, ...]:
     return row["user_id"], row["query_id"], row["item_id"], row["lam"]
 
 
-def check(rows: list[Row], tables: World, how: Measure, plain: Plain) -> None:
+def check(rows: list[Row], tables: World, how: Measure, plain: Plain, close: float = 1e-5) -> None:
     """Every token and both of its probabilities are the oracle's, given the others in the order that the row names."""
     asked = {(row["user_id"], row["query_id"]): row for row in tables["queries"]}
     own = {(row["user_id"], row["item_id"]): row for row in tables["histories"]}
@@ -63,7 +63,7 @@ def check(rows: list[Row], tables: World, how: Measure, plain: Plain) -> None:
         assert row["tokens"] == [row["response"][start:end] for start, end in expected.tokens.offsets]
         assert row["log_p_history"] == pytest.approx(expected.informed.tolist(), rel=0, abs=1e-5)
         assert row["log_p_empty"] == pytest.approx(expected.empty.tolist(), rel=0, abs=1e-5)
-        assert row["delta"] == pytest.approx(expected.delta.tolist(), rel=0, abs=1e-5)
+        assert row["delta"] == pytest.approx(expected.delta.tolist(), rel=0, abs=close)
         assert (row["context_cut"], row["response_cut"]) == (0, 0)
         told += expected.delta.abs().tolist()
     assert max(told) > 0.1, "the others make no difference, and nothing is shown"
@@ -141,7 +141,9 @@ def test_every_effect_of_a_model_that_learnt_is_that_of_two_plain_passes(
     tables = world({"a": STORIES})
     rows, _ = effects(write(tmp_path, tables), material / "stories260K", **options)
     check_others(rows, tables, replace(REVIEW, **options))
-    check(rows, tables, replace(REVIEW, **options), Plain.load(material / "stories260K"))
+    # What it is asked to answer as a generation it was not taught: there one Δ, of two log p, is 1.05e-5 off.
+    close = 2e-5 if options.get("over") == "generations" else 1e-5
+    check(rows, tables, replace(REVIEW, **options), Plain.load(material / "stories260K"), close)
 
 
 @pytest.mark.parametrize("options", [{}, {"context": "all", "context_order": "tree"}], ids=named)

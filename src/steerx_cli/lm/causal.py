@@ -1,6 +1,6 @@
 """A language model in two halves: the body turns ids into states, the head turns a state into log p of a token."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 # The logits that are there at once: on a CPU so few that they stay in its cache, which halves the head's time.
 _ROWS, _WORDS_ON_CPU, _WORDS_ON_GPU = 512, 1024, 16384
-# In nats, how far two ways to one log p may be apart, as a mean, when a model is tried out. In half precision a model's
-# own logits are rounded to a quarter where they are large.
-_CLOSE, _CLOSE_IN_HALF = 1e-3, 0.15
+_CLOSE = 1e-3  # nats; how far two ways to one log p may be apart, as a mean, when a model is tried out in float32
 
 
 class CausalLM:
@@ -80,27 +78,37 @@ class CausalLM:
 
     def _try_out(self) -> bool:
         """Hold both ways against the model's own logits, and tell whether it can be run in pieces."""
-        longest = self.window or 16
         draw = torch.Generator().manual_seed(0)
-        ids = torch.randint(self._head.words, (min(16, longest),), generator=draw).tolist()
-        half = len(ids) // 2
+        ids = torch.randint(self._head.words, (min(16, self.window or 16),), generator=draw).tolist()
         with torch.inference_mode():
             logits = self.model(input_ids=torch.tensor([ids], device=self.model.device), use_cache=False).logits[0]
-            true = logits[:-1].float().log_softmax(-1).cpu().gather(-1, torch.tensor(ids[1:])[:, None])[:, 0]
+        true = logits[:-1].float().log_softmax(-1).cpu().gather(-1, torch.tensor(ids[1:])[:, None])[:, 0]
+        least = max(_CLOSE, 2 * torch.finfo(self.model.dtype).eps * float(logits.abs().max()))
 
         def close(states: torch.Tensor) -> bool:
-            apart = (self.log_p(states[: len(true)], ids[1:]) - true).abs().mean()
-            return bool(apart <= (_CLOSE if self.model.dtype == torch.float32 else _CLOSE_IN_HALF))
+            found = self.log_p(states[: len(true)], ids[1:][: len(states)])
+            return bool((found - true[: len(found)]).abs().mean() <= least)
 
-        if not close(self.states_padded([ids])):
-            raise SteerxError(
-                f"model {self.model.config.name_or_path!r} makes its logits in a way that steerx does not know: "
-                "name a model of another family"
-            )
+        self._refuse_strange(ids, close)
+        return self._runs_in_pieces(ids, close)
+
+    def _refuse_strange(self, ids: list[int], close: Callable[[torch.Tensor], bool]) -> None:
+        name, half = self.model.config.name_or_path, len(ids) // 2
+        try:
+            states = self.states_padded([ids, ids[:half]])
+        except AttributeError as error:
+            raise SteerxError(f"model {name!r} is built in a way that steerx does not know: name another") from error
+        if not close(states[: len(ids)]):
+            raise SteerxError(f"model {name!r} makes its logits in a way that steerx does not know: name another")
+        if not close(states[len(ids) :]):
+            raise SteerxError(f"model {name!r} looks at what comes after a token: name one that looks back only")
+
+    def _runs_in_pieces(self, ids: list[int], close: Callable[[torch.Tensor], bool]) -> bool:
         if set(getattr(self.model.config.get_text_config(), "layer_types", None) or ()) - _LAYERS:
             return False
+        half = len(ids) // 2
+        above = Piece(half, kept=True)
         try:
-            above = Piece(half, kept=True)
             before = self.states_packed([(above, ids[:half])])
             after = self.states_packed([(Piece(len(ids) - half, (above,)), ids[half:]), (Piece(half), ids[:half])])
         except torch.OutOfMemoryError as error:

@@ -93,6 +93,11 @@ def packed(model: "Model", packing: Packing) -> Iterator[None]:
         _packing.reset(token)
 
 
+# What models hand on to every attention, and what says nothing that is not known here.
+_OF_NO_EFFECT = {"dropout", "is_causal", "position_ids", "output_attentions", "output_hidden_states", "use_cache"}
+_OF_NO_EFFECT |= {"cache_position", "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k"}
+
+
 class Unsupported(Exception):
     """The model wants something of its attention that is not done here."""
 
@@ -105,10 +110,10 @@ def attend(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     sliding_window: int | None = None,
-    **others: Any,  # among them dropout, which is for training
+    **others: Any,
 ) -> tuple[torch.Tensor, None]:
     """The attention of one layer, as transformers calls it."""
-    wanted = [name for name in ("position_bias", "s_aux", "softcap") if others.get(name) is not None]
+    wanted = [name for name, value in others.items() if value is not None and name not in _OF_NO_EFFECT]
     if sliding_window is None and _slides(module):
         wanted.append("a window that it does not tell")
     if wanted or attention_mask is not None or len(query) > 1:

@@ -1,9 +1,10 @@
 """log p of texts after prompts, by teacher forcing: every distinct beginning is computed once."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -99,11 +100,16 @@ class _Run:
 
     def done(self) -> None:
         """Nothing below it is left to be run: its keys and values can go, and so perhaps its parent's."""
-        self.piece.layers.clear()
-        if self.parent:
-            self.parent.unfinished -= 1
-            if not self.parent.unfinished:
-                self.parent.done()
+        run: _Run | None = self
+        while run:
+            run.piece.layers.clear()
+            run = run.parent
+            if run:
+                run.unfinished -= 1
+                run = None if run.unfinished else run
+
+
+Read: TypeAlias = Callable[[Sequence[_Run], torch.Tensor], None]
 
 
 class Scorer:
@@ -123,12 +129,11 @@ class Scorer:
         trie = build(sequences, _LEAST if packs else np.inf, self._batch_tokens if packs else 2**62)
         wanted = _wanted(trie, places, asked)
         tally: Counter[str] = Counter({"tokens run through the model": trie.tokens})
-        for runs, states in self._run(trie, sequences, wanted, tally):
-            self._read(runs, states, asked, values)
+        self._run(trie, sequences, wanted, tally, partial(self._read, asked, values))
         return Scored(values, tally)
 
     def _read(
-        self, runs: Sequence[_Run], states: torch.Tensor, asked: Sequence[Asked], values: list[NDArray[np.float32]]
+        self, asked: Sequence[Asked], values: list[NDArray[np.float32]], runs: Sequence[_Run], states: torch.Tensor
     ) -> None:
         """Put the log p that a batch's states tell into their places."""
         starts = np.cumsum([0, *(len(run.ids) for run in runs)])
@@ -147,15 +152,19 @@ class Scorer:
     # --- batches ------------------------------------------------------------------------------------------------------
 
     def _run(
-        self, trie: Trie, sequences: Sequence[Ids], wanted: Mapping[int, list[Wanted]], tally: Counter[str]
-    ) -> Iterator[tuple[list[_Run], torch.Tensor]]:
-        """Every node's states, batch by batch, parents first; the deepest first, so that few are kept at once."""
+        self,
+        trie: Trie,
+        sequences: Sequence[Ids],
+        wanted: Mapping[int, list[Wanted]],
+        tally: Counter[str],
+        read: Read,
+    ) -> None:
+        """Run every node, batch by batch, parents first; the deepest first, so that few are kept at once."""
         budget = self._batch_tokens
         waiting = self._in_order([_Run.of(node, None, sequences, wanted) for node in trie.roots])
         while waiting:
             batch = self._next(waiting, budget)
-            states = self._states(batch)
-            if states is None:
+            if not self._fits(batch, read):
                 tally["batches halved for memory"] += 1
                 budget = sum(len(run.ids) for run in batch) // 2
                 if len(batch) == 1:
@@ -163,7 +172,6 @@ class Scorer:
                 continue
             tally["batches without sharing, in the model's own attention"] += not self._lm.packs
             del waiting[-len(batch) :]
-            yield batch, states
             for run in batch[::-1]:
                 below = [run.rest] if run.rest else [_Run.of(n, run, sequences, wanted) for n in run.node.children]
                 waiting += below[::-1]
@@ -186,19 +194,25 @@ class Scorer:
             batch.append(run)
         return batch
 
-    def _states(self, batch: Sequence[_Run]) -> torch.Tensor | None:
-        """None where they do not fit in memory together."""
+    def _fits(self, batch: Sequence[_Run], read: Read) -> bool:
+        """Run a batch and read what it tells; whether there was memory for it."""
         try:
-            if self._lm.packs:
-                return self._lm.states_packed([(run.piece, run.ids.tolist()) for run in batch])
-            return self._lm.states_padded([run.ids.tolist() for run in batch])
+            read(batch, self._states(batch))
+            return True
         except torch.OutOfMemoryError as error:
             if len(batch) == 1 and (len(batch[0].ids) == 1 or not self._lm.packs):
                 raise SteerxError(
                     f"{len(batch[0].ids)} tokens do not fit in memory: choose a smaller --batch-tokens, dtype or model"
                 ) from error
+        for run in batch:
+            run.piece.layers.clear()
         torch.cuda.empty_cache()
-        return None
+        return False
+
+    def _states(self, batch: Sequence[_Run]) -> torch.Tensor:
+        if self._lm.packs:
+            return self._lm.states_packed([(run.piece, run.ids.tolist()) for run in batch])
+        return self._lm.states_padded([run.ids.tolist() for run in batch])
 
 
 def _wanted(trie: Trie, places: Sequence[int], asked: Sequence[Asked]) -> dict[int, list[Wanted]]:

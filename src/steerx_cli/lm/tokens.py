@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.prompt import Prompt, Span, tokens_in
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def lengths(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[int]:
     """How many tokens each text has by itself."""
     if not texts:
         return []
-    return [len(tokens.ids) for tokens in _call(tokenizer, list(texts), add=False, split=True, offsets=False)]
+    return [len(tokens.ids) for tokens in _call(tokenizer, list(texts), split=True, offsets=False)]
 
 
 def response_in(prompt: Prompt, tokens: Tokens) -> Tokens:
@@ -64,15 +65,30 @@ def _encode(tokenizer: "Tokenizer", prompts: Sequence[Prompt], offsets: bool) ->
             found |= {place: _in_segments(tokenizer, prompts[place], special) for place in some}
         elif some:
             texts, plain = [prompts[place].text for place in some], prompts[some[0]].add_special_tokens
-            found |= zip(some, _call(tokenizer, texts, add=plain, split=plain, offsets=offsets), strict=True)
+            first = _first(tokenizer) if plain else []
+            bare = _call(tokenizer, texts, split=plain, offsets=offsets)
+            found |= zip(some, (_after(first, tokens) for tokens in bare), strict=True)
     return [found[place] for place in range(len(prompts))]
 
 
-def _call(tokenizer: "Tokenizer", texts: list[str], *, add: bool, split: bool, offsets: bool) -> list[Tokens]:
-    """`add` the special tokens that a text begins and ends with; `split` those that it spells out, like any word."""
+def _first(tokenizer: "Tokenizer") -> list[int]:
+    """The special tokens before a bare text. Those that a tokenizer puts behind one would stand before its response."""
+    marked, bare = (tokenizer("a", add_special_tokens=add)["input_ids"] for add in (True, False))
+    starts = [place for place in range(len(marked)) if marked[place : place + len(bare)] == bare]
+    if not starts:
+        raise SteerxError("this model's tokenizer changes a text that it marks the ends of: name another model")
+    return list(marked[: starts[0]])
+
+
+def _after(first: list[int], tokens: Tokens) -> Tokens:
+    return Tokens(first + tokens.ids, [(0, 0)] * len(first) + tokens.offsets if tokens.offsets else [])
+
+
+def _call(tokenizer: "Tokenizer", texts: list[str], *, split: bool, offsets: bool) -> list[Tokens]:
+    """Bare tokens; with `split` a special token that a text spells out is cut like any word."""
     encoded = tokenizer(
         texts,
-        add_special_tokens=add,
+        add_special_tokens=False,
         split_special_tokens=split,
         return_offsets_mapping=offsets,
         return_attention_mask=False,
@@ -112,7 +128,7 @@ def _in_segments(tokenizer: "Tokenizer", prompt: Prompt, special: re.Pattern[str
             ids.append(int(tokenizer.convert_tokens_to_ids(name)))  # type: ignore[arg-type]  # one name, one id
             offsets.append((start, end))
         elif start < end:
-            (tokens,) = _call(tokenizer, [prompt.text[start:end]], add=False, split=True, offsets=True)
+            (tokens,) = _call(tokenizer, [prompt.text[start:end]], split=True, offsets=True)
             ids += tokens.ids
             offsets += [(start + first, start + last) for first, last in tokens.offsets]
     return Tokens(ids, offsets)

@@ -22,8 +22,11 @@ class Node:
 
     def path(self) -> "list[Node]":
         """From the root's child down to this node."""
-        above = self.parent.path() if self.parent else []
-        return [*above, self]
+        found, node = [self], self.parent
+        while node:
+            found.append(node)
+            node = node.parent
+        return found[::-1]
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,12 @@ class _Builder:
         """A node, or a chain of them where it would be too long, or the parent where nothing follows it."""
         if start == stop and parent:
             return parent
-        node = Node(self._order[place], start, min(stop, start + self._most), parent)
-        (parent.children if parent else self.roots).append(node)
-        return node if node.stop == stop else self._add(place, node.stop, stop, node)
+        while True:
+            node = Node(self._order[place], start, min(stop, start + self._most), parent)
+            (parent.children if parent else self.roots).append(node)
+            if node.stop == stop:
+                return node
+            parent, start = node, node.stop
 
 
 def build(sequences: Sequence[Ids], least: float, most: int) -> Trie:

@@ -45,14 +45,14 @@ class Effects:
         """One row for each text, and what had to be done to get it."""
         tally: Counter[str] = Counter()
         if self._measure.over == "generations":
-            texts = of_generations(tables, self._measure)
+            texts = of_generations(tables, self._measure, self._prompter, tally)
         else:
             texts = of_histories(tables, self._measure, self._prompter, tally)
-        measured = [one for some in _at_once(texts) for one in self._measured(some, tally)]
-        rows = pl.DataFrame([row_of(one) for one in measured], schema=_SCHEMA, orient="row")
-        return rows, dict(tally)
+        found = [row for some in _at_once(texts) for row in self._rows(some, tally)]
+        return pl.DataFrame(found, schema=_SCHEMA, orient="row"), dict(tally)
 
-    def _measured(self, texts: Sequence[Text], tally: Counter[str]) -> list[Measured]:
+    def _rows(self, texts: Sequence[Text], tally: Counter[str]) -> list[dict[str, Any]]:
+        """The rows of some texts; the prompts that they were measured with are let go."""
         arms = self._prompter.arms(texts)
         scored = self._scorer.score([asked for each in arms for asked in each.asked])
         if not all(np.isfinite(values).all() for values in scored.values):
@@ -63,7 +63,7 @@ class Effects:
         measured = [Measured(each, next(values), None if each.informed is None else next(values)) for each in arms]
         tally.update(scored.counts)
         tally.update(shortfalls(measured))
-        return measured
+        return [row_of(each) for each in measured]
 
 
 def _at_once(texts: Iterable[Text]) -> Iterator[list[Text]]:

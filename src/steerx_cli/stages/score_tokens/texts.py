@@ -127,15 +127,28 @@ def among_all(
         kept = min(kept, max(2, _last_within(lengths, room)))
     others = tuple(every[len(every) - kept :])
     tally["users whose first histories had no room in the context"] += kept < len(every)
-    measured = {text.row["item_id"] for text in texts}
+    measured = {text.row["item_id"] for text in texts if "item_id" in text.row}
     given, tree = as_given(others, measured), in_tree(others, measured)
     if measure.context_order == "given":
         weights = {other.item_id: tokens for other, tokens in zip(every, lengths, strict=True)}
         spared = distinct_tokens(given.values(), weights) - distinct_tokens(tree.values(), weights)
         tally["tokens that --context-order tree would spare, about"] += max(0, spared)
     shown = tree if measure.context_order == "tree" else given
-    # A measured history that is not among the kept ones has all of them before it.
-    return [replace(text, others=shown.get(text.row["item_id"], others)) for text in texts]
+    weighed = [*zip(every, lengths, strict=True)]
+
+    def beside(text: Text) -> tuple[Other, ...]:
+        # What is not among the kept ones has all of them before it. One that took all the room is no history of its own
+        # context: there it makes room for others.
+        own = str(text.row.get("item_id", ""))
+        return shown.get(own, others) or _last_others(weighed, own, measure.max_context_tokens)
+
+    return [replace(text, others=beside(text)) for text in texts]
+
+
+def _last_others(weighed: Sequence[tuple[Other, int]], own: str, budget: int) -> tuple[Other, ...]:
+    rest = [(other, length) for other, length in weighed if other.item_id != own]
+    kept = _last_within([length for _, length in rest], budget)
+    return tuple(other for other, _ in rest[len(rest) - kept :])
 
 
 def distinct_tokens(sequences: Iterable[Sequence[Other]], weights: Mapping[str, int]) -> int:
@@ -189,23 +202,33 @@ def _halved(before: tuple[Other, ...], group: Sequence[Other]) -> Iterator[tuple
 # --- generations, Eq. 10 ----------------------------------------------------------------------------------------------
 
 
-def of_generations(tables: Tables, measure: Measure) -> Iterator[Text]:
-    """Every generated text, with all the histories retrieved for its query before it."""
+def of_generations(tables: Tables, measure: Measure, ruler: Ruler, tally: Counter[str]) -> Iterator[Text]:
+    """Every generated text, with the histories retrieved for its query before it, or all of the user's."""
     queries = _items_by_query(tables["queries"])
+    histories = _by_user(tables["histories"]) if measure.context == "all" else {}
     retrieved: dict[tuple[str, str], list[Other]] = defaultdict(list)
     for row in tables["retrieved"].iter_rows(named=True):
         retrieved[row["user_id"], row["query_id"]].append(other_of(row))
-    for row in tables["generations"].iter_rows(named=True):
-        if row["item_id"] is not None:
-            raise SteerxError("these generations answer histories: name generations that answer queries")
-        key = row["user_id"], row["query_id"]
-        yield Text(
-            row={"user_id": key[0], "query_id": key[1], "lam": row["lam"]},
-            item=None if measure.effect_context == "none" else _asked(queries, *key),
-            own=False,
-            response=row["response"],
-            others=tuple(retrieved[key]),
-        )
+    for user_id, of_user in _by_user(tables["generations"]).items():
+        texts = [_generation_text(row, measure, queries, retrieved[user_id, row["query_id"]]) for row in of_user]
+        if measure.context == "all":
+            every = [other_of(row) for row in histories.get(user_id, ())]
+            texts = among_all(texts, every, measure, ruler, tally)
+        yield from texts
+
+
+def _generation_text(
+    row: Row, measure: Measure, queries: Mapping[tuple[str, str], Item], retrieved: Sequence[Other]
+) -> Text:
+    if row["item_id"] is not None:
+        raise SteerxError("these generations answer histories: name generations that answer queries")
+    return Text(
+        row={name: row[name] for name in ("user_id", "query_id", "lam")},
+        item=None if measure.effect_context == "none" else _asked(queries, row["user_id"], row["query_id"]),
+        own=False,
+        response=row["response"],
+        others=tuple(retrieved),
+    )
 
 
 # --- rows → what prompts are made of ----------------------------------------------------------------------------------
