@@ -26,6 +26,8 @@ from transformers import (
     Phi3ForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen2MoeConfig,
+    Qwen2MoeForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
@@ -57,6 +59,19 @@ _KINDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "phi3": (Phi3Config, Phi3ForCausalLM, {"sliding_window": SLIDING}),
     "gemma3": (Gemma3TextConfig, Gemma3ForCausalLM, {"sliding_window": SLIDING, "sliding_window_pattern": 2}),
     "gemma2": (Gemma2Config, Gemma2ForCausalLM, {"sliding_window": SLIDING}),  # caps its logits, inside and out
+    "qwen2_moe": (
+        Qwen2MoeConfig,
+        Qwen2MoeForCausalLM,
+        {
+            "use_sliding_window": True,
+            "sliding_window": SLIDING,
+            "max_window_layers": 0,
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 24,
+            "shared_expert_intermediate_size": 24,
+        },
+    ),
     "cohere": (CohereConfig, CohereForCausalLM, {"logit_scale": 0.3}),
     "granite": (GraniteConfig, GraniteForCausalLM, {"logits_scaling": 3.0}),
     "gpt_neox": (GPTNeoXConfig, GPTNeoXForCausalLM, {}),

@@ -1,3 +1,4 @@
+# SCORE_TOKENS with several --tau writes other files than the one that is made here.
 ## score-tokens: which tokens of those histories are there because of their user
 .PHONY: score-tokens
 score-tokens: $(RUN)/scores.parquet

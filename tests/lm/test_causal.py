@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import BertGenerationConfig, BertGenerationDecoder
 
 from families import FAMILIES, WINDOW, WORDS, random_model
 from steerx_cli.core.errors import SteerxError
@@ -63,6 +64,32 @@ def test_a_head_that_does_something_else_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(model.lm_head, "forward", lambda states: head(states) * 1.5)
     with pytest.raises(SteerxError, match="makes its logits in a way that steerx does not know"):
         CausalLM(model, ANY_TOKENIZER)
+
+
+def test_a_model_that_reads_ahead_is_refused() -> None:
+    config = BertGenerationConfig(vocab_size=WORDS, hidden_size=32, intermediate_size=48, num_hidden_layers=2)
+    config.num_attention_heads, config.is_decoder = 4, False
+    torch.manual_seed(0)
+    model: Any = BertGenerationDecoder(config)
+    model.eval()
+    for weights in model.parameters():
+        weights.data.normal_(std=0.15)
+    with pytest.raises(SteerxError, match="looks at what comes after a token"):
+        CausalLM(model, ANY_TOKENIZER)
+
+
+def test_a_model_without_states_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model("qwen3")
+    monkeypatch.setattr(type(model), "base_model", property(lambda _: lambda **_: object()))
+    with pytest.raises(SteerxError, match="is built in a way that steerx does not know"):
+        CausalLM(model, ANY_TOKENIZER)
+
+
+@pytest.mark.parametrize("shift", [-140.0, -200.0, 300.0])
+def test_large_logits_in_half_precision_are_no_strange_head(shift: float) -> None:
+    model = random_model("gpt2").bfloat16()
+    model.transformer.ln_f.bias.data += shift * model.lm_head.weight.data.float().sum(0).sign().bfloat16() / 8
+    assert CausalLM(model, ANY_TOKENIZER).packs
 
 
 def test_attention_that_answers_otherwise_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

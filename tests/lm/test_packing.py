@@ -95,6 +95,11 @@ def test_without_a_scale_it_is_that_of_the_width(texts: Texts) -> None:
     torch.testing.assert_close(found.double(), texts.expected(WIDTH**-0.5, None), rtol=0, atol=1e-6)
 
 
+def test_what_says_nothing_is_taken(texts: Texts) -> None:
+    told = {"dropout": 0.0, "is_causal": None, "position_ids": torch.zeros(1), "softcap": None, "unheard_of": None}
+    torch.testing.assert_close(attended(texts, **told).double(), texts.expected(WIDTH**-0.5, None), rtol=0, atol=1e-6)
+
+
 def test_positions_go_on_where_the_pieces_above_end() -> None:
     root = Piece(2)
     assert Packing([Piece(2, (root,)), Piece(3), Piece(1, (root, Piece(4)))]).positions().tolist() == [2, 3, 0, 1, 2, 6]
@@ -133,7 +138,9 @@ def test_a_window_that_a_layer_does_not_tell_is_refused(texts: Texts) -> None:
         attend(Layer(**settings), query, key, value, None)
 
 
-@pytest.mark.parametrize("wanted", [{"softcap": 50.0}, {"s_aux": torch.zeros(4)}, {"position_bias": torch.zeros(1)}])
+@pytest.mark.parametrize(
+    "wanted", [{"softcap": 50.0}, {"s_aux": torch.zeros(4)}, {"position_bias": torch.zeros(1)}, {"unheard_of": 1}]
+)
 def test_what_is_not_done_is_refused(texts: Texts, wanted: Any) -> None:
     query, key, value = texts.row()
     with pytest.raises(Unsupported):

@@ -16,6 +16,7 @@ from steerx_cli.lm.packing import Piece
 from steerx_cli.lm.plain import log_probabilities
 from steerx_cli.lm.score import Asked, Scorer
 
+UNPACKED = ("gemma2", "qwen2_moe")  # one caps its logits, the other keeps its window to itself
 ANY_TOKENIZER: Any = None  # ids are asked for, not texts
 
 
@@ -52,7 +53,7 @@ def furthest(found: Any, true: Any) -> float:
 def test_every_family_gives_what_its_own_logits_say(family: str) -> None:
     model = random_model(family)
     true, lm = obvious(model), CausalLM(model, ANY_TOKENIZER)
-    assert lm.packs is (family != "gemma2")
+    assert lm.packs is (family not in UNPACKED)
     for batch_tokens in (1, 50, 10_000):
         assert furthest(Scorer(lm, batch_tokens).score(ASKED).values, true) < 1e-5
 
@@ -159,6 +160,29 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch: pytest.MonkeyPatch, pa
     most = 0
     with pytest.raises(SteerxError, match=r"^\d+ tokens? do not fit in memory: choose a smaller --batch-tokens, "):
         Scorer(lm, 700).score(ASKED)
+
+
+def test_memory_that_runs_out_in_the_head_halves_the_batch_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model("qwen3")
+    true, lm = obvious(model), CausalLM(model, ANY_TOKENIZER)
+    told = lm.log_p
+
+    def small(states: torch.Tensor, tokens: Any) -> torch.Tensor:
+        if len(tokens) > 9:
+            raise torch.OutOfMemoryError
+        return told(states, tokens)
+
+    monkeypatch.setattr(lm, "log_p", small)
+    scored = Scorer(lm, 700).score(ASKED)
+    assert furthest(scored.values, true) < 1e-5
+    assert scored.counts["batches halved for memory"] > 1
+
+
+def test_texts_that_continue_one_another_may_be_many() -> None:
+    lm, row = CausalLM(random_model("gpt2"), ANY_TOKENIZER), np.arange(1500, dtype=np.int32) % WORDS
+    lm.states_packed = lambda pieces: torch.zeros(sum(len(ids) for _, ids in pieces), 32)  # type: ignore[method-assign]
+    asked = [Asked(row[:end], row[:1]) for end in range(20, 1500)]
+    assert len(Scorer(lm, 1).score(asked).values) == len(asked)
 
 
 def test_nothing_asked_is_nothing_found() -> None:

@@ -90,6 +90,20 @@ def test_what_a_text_begins_with_by_its_tokenizer_is_kept(tokenizer: Any) -> Non
     assert not any(first in ids for ids in encode(begins, prompts(CHAT, ITEM)))
 
 
+def test_what_a_text_ends_with_by_its_tokenizer_is_left_out() -> None:
+    marks = make_tokenizer(TEXTS[:3], 300)
+    name = "<|endoftext|>"
+    first: Any = marks.convert_tokens_to_ids(name)
+    bare = [*encode(marks, prompts(PLAIN))]
+    marks.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{name} $A {name} {name}", special_tokens=[(name, first)]
+    )
+    assert [*encode(marks, prompts(PLAIN))] == [[first, *ids] for ids in bare]
+    placed = encode_placed(marks, prompts(PLAIN))
+    assert [found.ids for found in placed] == [[first, *ids] for ids in bare]
+    assert all(len(found.ids) == len(found.offsets) and found.offsets[0] == (0, 0) for found in placed)
+
+
 @pytest.mark.parametrize("frame", [PLAIN, CHAT])
 @pytest.mark.parametrize("text", TEXTS)
 def test_the_response_s_tokens_point_into_the_response(tokenizer: Any, frame: Frame, text: str) -> None:

@@ -70,3 +70,11 @@ def test_no_sequences_make_an_empty_tree() -> None:
 def test_common_counts_the_tokens_at_the_beginning() -> None:
     one, other, shorter = ids([1, 2, 3], [1, 2, 4], [1, 2])
     assert (common(one, other), common(one, shorter), common(one, one), common(one, ids([5])[0])) == (2, 2, 3, 0)
+
+
+def test_a_tree_may_be_as_deep_as_there_are_sequences() -> None:
+    longest = np.arange(4000, dtype=np.int32)
+    trie = build([longest[:length] for length in range(2, 4001, 2)], 1, 99)
+    assert trie.tokens == 4000
+    assert [len(trie.ends[place].path()) for place in (0, 1999)] == [1, 2000]
+    assert len(build([longest], 1, 2).ends[0].path()) == 2000

@@ -18,6 +18,7 @@ ANCHORS = "Which tokens are anchors"
 
 @bundled
 def score_tokens(
+    typed: typer.Context,
     model: Model,
     common: Common,
     telling: Telling,
@@ -169,6 +170,7 @@ def score_tokens(
     from steerx_cli.stages.score_tokens.lexicon import load_lexicon
     from steerx_cli.stages.score_tokens.texts import Measure
 
+    refuse_both(typed)
     wanted = []
     if effects or not common.shard:
         words = load_lexicon(lexicon, category or ()) if method == "lexicon" else None
@@ -199,6 +201,13 @@ def score_tokens(
     console.telling(
         telling, lambda progress: run(measurement, place, wanted, progress), first={"preset": common.preset}
     )
+
+
+def refuse_both(typed: typer.Context) -> None:
+    """A preset's τ gives way to a share that is typed; of two that are typed, neither."""
+    sources = [typed.get_parameter_source(name) for name in ("tau", "top_percent")]
+    if all(source is not None and source.name == "COMMANDLINE" for source in sources):
+        raise SteerxError("both --tau and --top-percent are given, and anchors are cut by one: leave the other out")
 
 
 def taus_of(given: Sequence[float], looked_at: bool) -> list[float | None]:

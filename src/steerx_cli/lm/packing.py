@@ -1,9 +1,9 @@
 """Attention over a row that holds many pieces of text: each sees the text it continues and itself, nothing else.
 
-The pieces' tokens go through a model side by side, without padding and without masks. What a piece continues (the nodes
-above it in a tree of token sequences) went through the model before; its keys and values are kept and not copied for
-each piece. In transformers this is an attention function under a name of its own, so every model that asks for its
-attention by name can be run in this way.
+The pieces' tokens go through a model side by side, without padding, and on a CPU without masks. What a piece continues
+(the nodes above it in a tree of token sequences) went through the model before; its keys and values are kept and not
+copied for each piece. In transformers this is an attention function under a name of its own, so every model that asks
+for its attention by name can be run in this way.
 """
 
 from collections.abc import Iterator, Sequence

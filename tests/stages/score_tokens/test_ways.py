@@ -25,7 +25,7 @@ from steerx_cli.stages.score_tokens import Wanted, run
 from steerx_cli.stages.score_tokens.cut import Cut
 from steerx_cli.stages.score_tokens.texts import Measure
 from steerx_cli.tools.merge import run as merge
-from support import RUN, Steerx, python
+from support import Steerx, python
 
 TAU = Cut("causal", 0.1, None)
 NUMBERS = ("log_p_history", "log_p_empty", "delta")
@@ -87,8 +87,8 @@ def test_cutting_loads_no_model_and_nothing_that_could(data: Path, model: Path, 
     both(data, model, tmp_path, TAU)
     given = ["score-tokens", "--effects", f"{tmp_path / 'effects.parquet'}", "--tau", "0.3", "--run", f"{tmp_path}"]
     script = (
-        f"import sys\nsys.argv[1:] = {given!r}\ntry:\n    {RUN.splitlines()[0]}\n    main()\nfinally:\n"
-        "    print([name for name in ('torch', 'transformers', 'safetensors') if name in sys.modules])"
+        f"import sys\nfrom steerx_cli.app import main\ncode = main({given!r})\n"
+        "print([name for name in ('torch', 'transformers', 'safetensors') if name in sys.modules])\nsys.exit(code)"
     )
     code, out, _ = python(script)
     assert (code, out) == (0, "[]\n")

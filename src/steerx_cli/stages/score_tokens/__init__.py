@@ -4,14 +4,17 @@
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from steerx_cli.core.artifacts import read_footer
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.job import Compute, Job, Work
+from steerx_cli.core.outputs import Output
 from steerx_cli.core.progress import Progress
+from steerx_cli.core.provenance import Record
 from steerx_cli.core.schemas import EFFECTS, GENERATIONS, HISTORIES, QUERIES, RETRIEVED, SCORES
 from steerx_cli.core.scope import Scope
 from steerx_cli.core.sources import Source
@@ -62,8 +65,8 @@ class Wanted(NamedTuple):
     scope: Scope
 
 
-def measured(asked: Measurement, progress: Progress) -> Summary:
-    """Write `effects`."""
+def measured(asked: Measurement, wanted: Sequence[Wanted], progress: Progress) -> Summary:
+    """Write `effects`, once nothing stands in the way of the scores that are wanted of them."""
     sources = asked.inputs.sources(asked.measure)
     refuse_single(asked.measure, sources["retrieved"])
     found = identify(asked.model, download=not asked.scope.dry_run)
@@ -71,7 +74,29 @@ def measured(asked: Measurement, progress: Progress) -> Summary:
     pinned = replace(asked.model, revision=found.revision)
     driver = next(iter(sources))
     work = Work(STAGE, EFFECTS, driver, sources, asked.measure.parameters(), {"scorer": found.as_record()})
-    return Job(work, asked.scope).run(partial(prepare, pinned, asked.measure), progress)
+    job = Job(work, asked.scope)
+    paths = [path for source in sources.values() for path in source.paths]
+    for each in wanted:
+        refuse_place(each, work.record(asked.scope), [*paths, asked.scope.output])
+    return job.run(partial(prepare, pinned, asked.measure), progress)
+
+
+def refuse_place(wanted: Wanted, effects: Record, inputs: Sequence[Path]) -> None:
+    """Refuse scores that could not be written, or would replace others unasked, before an hour of measuring."""
+    output = Output(wanted.scope.output, SCORES, wanted.scope.overwrite, "--output or --run")
+    output.check_place(*inputs)
+    if wanted.scope.overwrite or not output.path.exists():
+        return
+    footer = read_footer(output.path, SCORES)
+    cut_from = footer.record.inputs["effects"]
+    same = footer.lineage()[cut_from]["record"] == asdict(effects)
+    record = replace(
+        footer.record,
+        version=effects.version,
+        parameters=Work(STAGE, SCORES, "effects", {}, wanted.cut.parameters()).record(wanted.scope).parameters,
+        inputs={"effects": cut_from if same else "to be measured"},
+    )
+    output.is_finished(record, wanted.scope.shard)
 
 
 def refuse_single(measure: Measure, retrieved: Source) -> None:
@@ -109,7 +134,13 @@ def notes(how: Cut) -> Iterator[str]:
 
 def run(asked: Measurement | None, effects: Path, wanted: Sequence[Wanted], progress: Progress) -> Summary:
     """Measure, if that is asked for, and cut; effects that would only be measured now cannot be cut in a dry run."""
-    summaries = [measured(asked, progress)] if asked else []
+    summaries = [measured(asked, wanted, progress)] if asked else []
     if not summaries or summaries[0].status != "would run":
-        summaries += [chosen(effects, each, progress) for each in wanted]
+        found = [chosen(effects, each, progress) for each in wanted]
+        summaries += found if len(found) == 1 else [told_apart(*pair) for pair in zip(found, wanted, strict=True)]
     return together(summaries)
+
+
+def told_apart(summary: Summary, wanted: Wanted) -> Summary:
+    """The counts of one τ among several."""
+    return replace(summary, counts={f"tau {wanted.cut.tau}, {name}": number for name, number in summary.counts.items()})
