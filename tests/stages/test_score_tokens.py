@@ -95,6 +95,8 @@ OPTIONS: list[dict[str, Any]] = [
     {"over": "generations"},
     {"over": "generations", "empty_arm": "omitted", "effect_context": "none"},
     {"over": "generations", "prompt_format": "chat"},
+    {"over": "generations", "context": "all"},
+    {"over": "generations", "context": "all", "context_order": "tree"},
 ]
 
 

@@ -62,6 +62,11 @@ def written() -> list[str]:
     return sorted({path.name for path in RUN.iterdir()} - {f"{name}.parquet" for name in world({"a": SHORT})})
 
 
+def scores_only() -> None:
+    """As where the effects were tidied away: they would have to be measured anew."""
+    (RUN / "effects.parquet").unlink()
+
+
 # --- what it does -----------------------------------------------------------------------------------------------------
 
 
@@ -255,3 +260,50 @@ def test_a_chat_format_that_the_model_lacks_is_refused(steerx: Steerx, models: P
 def test_a_refused_model_leaves_nothing_behind(steerx: Steerx, models: Path) -> None:
     assert steerx("score-tokens", "--preset", "mine.toml", "--model", models / "tokenizerless").code == 2
     assert written() == []
+
+
+# --- refused before it is measured ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("also", [(), ("--dry-run",)])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--tau", 0.5), f"{RUN / 'scores.parquet'} was made otherwise (tau 0.25 → 0.5): "),
+        (("--unit", "words"), f"{RUN / 'scores.parquet'} was made otherwise (unit tokens → words): "),
+        (("--context", "all"), f"{RUN / 'scores.parquet'} was made otherwise (other effects): "),
+        (("--output", RUN / "retrieved.parquet"), f"{RUN / 'retrieved.parquet'} is read and would be written: "),
+        (("--output", RUN / "retrieved.parquet", "--overwrite"), f"{RUN / 'retrieved.parquet'} is read and would be "),
+        (("--output", RUN / "effects.parquet"), f"{RUN / 'effects.parquet'} is read and would be written: "),
+        (("--output", RUN), f"cannot write {RUN}: a folder stands where the file should be: "),
+    ],
+)
+def test_scores_that_cannot_be_written_cost_no_measuring(
+    given: tuple[object, ...], said: str, also: tuple[object, ...], steerx: Steerx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(steerx)
+    scores_only()
+    monkeypatch.setattr(stage, "prepare", lambda *_: pytest.fail("a model was loaded"))
+    assert refused(steerx, *given, *also).startswith(said)
+
+
+def test_scores_of_the_same_effects_stand_in_no_way(steerx: Steerx) -> None:
+    told(steerx)
+    before = (RUN / "scores.parquet").read_bytes()
+    scores_only()
+    assert told(steerx)["status"] == "finished"
+    assert (RUN / "scores.parquet").read_bytes() == before
+
+
+def test_a_threshold_and_a_share_are_not_both_typed(steerx: Steerx) -> None:
+    said = "both --tau and --top-percent are given, and anchors are cut by one: leave the other out"
+    assert refused(steerx, "--tau", 0.7, "--top-percent", 10) == said
+    assert told(steerx, "--top-percent", 10)["parameters"]["top_percent"] == 10  # the preset's τ gives way
+
+
+def test_the_counts_of_several_tau_are_told_apart(steerx: Steerx) -> None:
+    counts = told(steerx, "--tau", 0.6, "--tau", 0.1)["counts"]
+    for tau in (0.6, 0.1):
+        anchors = [anchor for row in rows_of(RUN / f"scores-tau-{tau}.parquet") for anchor in row["anchors"]]
+        assert (counts[f"tau {tau}, anchors"], counts[f"tau {tau}, tokens"]) == (sum(anchors), len(anchors))
+    assert counts["tau 0.6, anchors"] < counts["tau 0.1, anchors"]

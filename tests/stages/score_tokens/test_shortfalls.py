@@ -269,6 +269,22 @@ def test_the_last_histories_that_fit_are_the_context(order: str, model: Path, tm
 
 
 @pytest.mark.parametrize("order", ["given", "tree"])
+def test_a_history_that_takes_all_the_room_takes_it_from_no_context_of_its_own(
+    order: str, model: Path, tmp_path: Path
+) -> None:
+    tables = world({"a": [*SHORT[:2], LONG]}, queries=1)
+    data, sizes = write(tmp_path, tables), lengths(tables, Plain.load(model))
+    how: dict[str, Any] = {"context": "all", "context_order": order, "max_context_tokens": sizes[2]}
+    rows, _ = effects(data, model, **how)
+    assert sum(sizes[:2]) <= sizes[2]
+    assert {row["item_id"]: row["others"] for row in rows} == {
+        "a0": ["a2"],
+        "a1": ["a2"],
+        "a2": ["a0", "a1"],
+    }
+
+
+@pytest.mark.parametrize("order", ["given", "tree"])
 def test_a_measured_history_that_is_not_among_them_has_all_of_them(order: str, model: Path, tmp_path: Path) -> None:
     tables = world({"a": SHORT[:3]}, queries=1)
     tables["retrieved"].append({**beside("a-0", [history("a", "elsewhere", "Not in the pool.")])[0], "rank": 4})
