@@ -55,6 +55,12 @@ def interruptible(kept: Callable[[], str]) -> Iterator[None]:
         raise Interrupted(sentence or "nothing was finished; the same command starts over") from interrupt
 
 
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two names mean one file, be it there already or not."""
+    there = one.exists() and other.exists()
+    return one.samefile(other) if there else one.absolute() == other.absolute()
+
+
 @dataclass(frozen=True)
 class Output:
     """One file to be written."""
@@ -66,7 +72,7 @@ class Output:
 
     def check_place(self, *inputs: Path) -> None:
         """Refuse a place that cannot take the file, or is an input itself, without touching it."""
-        if self.path.exists() and any(self.path.samefile(path) for path in inputs):
+        if any(same_file(self.path, path) for path in inputs):
             raise SteerxError(f"{self.path} is read and would be written: name another {self.flags}")
         with explained(self.path):
             if self.path.is_dir():
