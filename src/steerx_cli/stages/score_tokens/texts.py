@@ -121,34 +121,34 @@ def among_all(
     texts: Sequence[Text], every: Sequence[Other], measure: Measure, ruler: Ruler, tally: Counter[str]
 ) -> list[Text]:
     """The texts of one user, each with the last of all the user's others before it, as many as fit."""
-    lengths = ruler.lengths([other.history for other in every])
-    kept, room = _last_within(lengths, measure.max_context_tokens), ruler.room(texts)
-    if room is not None:  # two at least, so that each has another one: what is too long for the window is cut
-        kept = min(kept, max(2, _last_within(lengths, room)))
-    others = tuple(every[len(every) - kept :])
-    tally["users whose first histories had no room in the context"] += kept < len(every)
+    weighed = [*zip(every, ruler.lengths([other.history for other in every]), strict=True)]
+    others = _pool(weighed, measure.max_context_tokens, ruler.room(texts))
+    tally["users whose first histories had no room in the context"] += len(others) < len(every)
     measured = {text.row["item_id"] for text in texts if "item_id" in text.row}
     given, tree = as_given(others, measured), in_tree(others, measured)
     if measure.context_order == "given":
-        weights = {other.item_id: tokens for other, tokens in zip(every, lengths, strict=True)}
+        weights = {other.item_id: tokens for other, tokens in weighed}
         spared = distinct_tokens(given.values(), weights) - distinct_tokens(tree.values(), weights)
         tally["tokens that --context-order tree would spare, about"] += max(0, spared)
     shown = tree if measure.context_order == "tree" else given
-    weighed = [*zip(every, lengths, strict=True)]
 
     def beside(text: Text) -> tuple[Other, ...]:
-        # What is not among the kept ones has all of them before it. One that took all the room is no history of its own
-        # context: there it makes room for others.
-        own = str(text.row.get("item_id", ""))
-        return shown.get(own, others) or _last_others(weighed, own, measure.max_context_tokens)
+        # What is not among the others has all of them before it. What took all their room makes it for its own context.
+        own = text.row.get("item_id", "")
+        if found := shown.get(own, others):
+            return found
+        return _pool([pair for pair in weighed if pair[0].item_id != own], measure.max_context_tokens, None)
 
     return [replace(text, others=beside(text)) for text in texts]
 
 
-def _last_others(weighed: Sequence[tuple[Other, int]], own: str, budget: int) -> tuple[Other, ...]:
-    rest = [(other, length) for other, length in weighed if other.item_id != own]
-    kept = _last_within([length for _, length in rest], budget)
-    return tuple(other for other, _ in rest[len(rest) - kept :])
+def _pool(weighed: Sequence[tuple[Other, int]], budget: int, room: int | None) -> tuple[Other, ...]:
+    """The last histories that fit a budget and the room in a window, both in tokens."""
+    lengths = [tokens for _, tokens in weighed]
+    kept = _last_within(lengths, budget)
+    if room is not None:  # two at least, so that each has another one: what is too long for the window is cut
+        kept = min(kept, max(2, _last_within(lengths, room)))
+    return tuple(other for other, _ in weighed[len(weighed) - kept :])
 
 
 def distinct_tokens(sequences: Iterable[Sequence[Other]], weights: Mapping[str, int]) -> int:
