@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    """End at once: everything is written, and now and then Arrow's threads crash while the libraries end themselves."""
+    """End at once: everything is written, and a library's thread was seen to crash while they all end themselves."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

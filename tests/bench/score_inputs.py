@@ -8,8 +8,8 @@ import torch
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from steerx_cli.lm.prompt import History, Item
+from steerx_cli.lm.rows import Ids
 from steerx_cli.lm.score import Asked
-from steerx_cli.lm.trie import Ids
 from steerx_cli.stages.score_tokens.texts import Other, as_given, in_tree
 
 # --- models -----------------------------------------------------------------------------------------------------------

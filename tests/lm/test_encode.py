@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.lm.encode import Encoder, fitting, longest_input, pad
+from steerx_cli.lm.encode import Encoder, fitting, longest_input
 from steerx_cli.lm.models import ModelRequest
+from steerx_cli.lm.rows import pad
 
 LONGEST = 16  # tokens the tiny model takes
 TEXTS = ["a b c", "", "d", "a b c", "h g f e d c b a", "xyz", "", " ".join("abcd" * 10), "é à", "d e", "a"]

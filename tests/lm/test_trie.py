@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerx_cli.lm.trie import Ids, Node, Trie, build, common
+from steerx_cli.lm.rows import Ids
+from steerx_cli.lm.trie import Node, Trie, build, common
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=8), min_size=1, max_size=12)
 

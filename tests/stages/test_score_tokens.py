@@ -127,8 +127,7 @@ def test_so_it_is_where_attention_is_windowed_or_capped(
     check(rows, EVERYONE, replace(REVIEW, **options), Plain.load(models[kind]))
 
 
-# Such as that model was taught. What it has never seen has log p of −25, where a plain pass in float32 is itself 3e-5
-# from that in float64.
+# Such as that model was taught: what it has never seen is so improbable to it that float32 has no more digits.
 STORIES = [
     "One day, a girl named Lily went to the park. She saw a big, red ball.",
     'Tom was sad. He lost his toy. His mom said, "Don\'t worry, we can find it."',
@@ -143,7 +142,7 @@ def test_every_effect_of_a_model_that_learnt_is_that_of_two_plain_passes(
     tables = world({"a": STORIES})
     rows, _ = effects(write(tmp_path, tables), material / "stories260K", **options)
     check_others(rows, tables, replace(REVIEW, **options))
-    # What it is asked to answer as a generation it was not taught: there one Δ, of two log p, is 1.05e-5 off.
+    # What it answers as a generation it was not taught: both log p are held to 1e-5, so that Δ is to twice that.
     close = 2e-5 if options.get("over") == "generations" else 1e-5
     check(rows, tables, replace(REVIEW, **options), Plain.load(material / "stories260K"), close)
 

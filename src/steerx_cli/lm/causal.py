@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.models import ModelRequest, load_causal_lm
 from steerx_cli.lm.packing import Packing, Piece, Unsupported, packed
+from steerx_cli.lm.rows import Ids, pad
 
 if TYPE_CHECKING:
     from steerx_cli.lm.models import Model, Tokenizer
@@ -61,12 +63,11 @@ class CausalLM:
         return states
 
     @torch.inference_mode()
-    def states_padded(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    def states_padded(self, rows: Sequence[Ids]) -> torch.Tensor:
         """The same for whole texts, by the model's own attention: filled up on the right, where no token looks."""
-        longest = max(map(len, rows))
-        ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=self.model.device)
-        states = self._body(input_ids=ids, use_cache=False).last_hidden_state
-        return torch.cat([of_row[: len(row)] for of_row, row in zip(states, rows, strict=True)])
+        ids, kept = (torch.from_numpy(array).to(self.model.device) for array in pad(rows, 0))
+        states: torch.Tensor = self._body(input_ids=ids, use_cache=False).last_hidden_state[kept]
+        return states
 
     @torch.inference_mode()
     def log_p(self, states: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
@@ -95,7 +96,7 @@ class CausalLM:
     def _refuse_strange(self, ids: list[int], close: Callable[[torch.Tensor], bool]) -> None:
         name, half = self.model.config.name_or_path, len(ids) // 2
         try:
-            states = self.states_padded([ids, ids[:half]])
+            states = self.states_padded([np.array(row, np.int32) for row in (ids, ids[:half])])
         except AttributeError as error:
             raise SteerxError(f"model {name!r} is built in a way that steerx does not know: name another") from error
         if not close(states[: len(ids)]):

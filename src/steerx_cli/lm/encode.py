@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.models import ModelRequest, load_encoder
+from steerx_cli.lm.rows import Ids, pad
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-Ids = NDArray[np.int32]
 Vectors = NDArray[np.float32]
 
 _TEXTS_AT_ONCE = 1024  # a tokenizer keeps about 100 bytes a token until it has done the whole list
@@ -125,15 +125,6 @@ class Encoder:
 def fitting(longest: int, batch_tokens: int) -> int:
     """How many texts, none longer than `longest` tokens, go together; one always does."""
     return max(1, batch_tokens // max(1, longest))
-
-
-def pad(ids: list[Ids], filler: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """One row a text, filled up on the right, and which of its places are the text's."""
-    lengths = np.array([len(row) for row in ids])
-    mask = np.arange(max(1, lengths.max())) < lengths[:, None]
-    tokens = np.full(mask.shape, filler, dtype=np.int64)
-    tokens[mask] = np.concatenate(ids)
-    return tokens, mask
 
 
 def longest_input(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:

@@ -130,9 +130,8 @@ def _load(request: ModelRequest, auto_class: "type[_BaseAutoModelClass]") -> "Lo
             output_loading_info=True,
         )
         _refuse_missing(name, report["missing_keys"])
-        if set(tokenizer.get_vocab()) <= set(
-            tokenizer.all_special_tokens
-        ):  # where a folder has no file of one, transformers makes up an empty one
+        # Where a folder has no file of one, transformers makes up an empty one.
+        if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
             raise SteerxError(f"model {name!r} comes without a tokenizer: put its tokenizer.json beside the weights")
         return model.to(device).eval(), tokenizer
     except torch.OutOfMemoryError as error:

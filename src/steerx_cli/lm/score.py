@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.causal import CausalLM
 from steerx_cli.lm.packing import Piece
-from steerx_cli.lm.trie import Ids, Node, Trie, build
+from steerx_cli.lm.rows import Ids
+from steerx_cli.lm.trie import Node, Trie, build
 
 _LEAST = 16  # tokens that a node of its own has to save; below that it costs more than it spares
 _ROW_ON_CPU = 1024  # tokens in a batch: what a layer makes of more does not stay in the cache
@@ -212,7 +213,7 @@ class Scorer:
     def _states(self, batch: Sequence[_Run]) -> torch.Tensor:
         if self._lm.packs:
             return self._lm.states_packed([(run.piece, run.ids.tolist()) for run in batch])
-        return self._lm.states_padded([run.ids.tolist() for run in batch])
+        return self._lm.states_padded([run.ids for run in batch])
 
 
 def _wanted(trie: Trie, places: Sequence[int], asked: Sequence[Asked]) -> dict[int, list[Wanted]]:

@@ -34,7 +34,11 @@ class View:
     columns: list[tuple[str, str]]  # name, type
     rows: list[dict[str, Any]]
     chain: list[Ancestor]
-    shaded: bool  # the rows are texts with an effect for each token
+
+    @property
+    def shaded(self) -> bool:
+        """Whether the rows are texts with an effect for each token."""
+        return self.artifact in (EFFECTS.name, SCORES.name)
 
 
 def ancestors(footer: Footer) -> Iterator[Ancestor]:
@@ -67,5 +71,4 @@ def run(place: Path, rows: int) -> View:
         columns=[(column.name, type_name(column)) for column in source.artifact.columns],
         rows=source.read(0, min(rows, source.footer.rows)).to_pylist(),
         chain=list(ancestors(source.footer)),
-        shaded=source.artifact in (EFFECTS, SCORES),
     )

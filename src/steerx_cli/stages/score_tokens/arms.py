@@ -8,9 +8,9 @@ import numpy as np
 
 from steerx_cli.lm.frames import Frame
 from steerx_cli.lm.prompt import Block, EmptyHistory, Histories, History, NoBlock, Prompt, Span, render, tokens_in
+from steerx_cli.lm.rows import Ids
 from steerx_cli.lm.score import Asked
 from steerx_cli.lm.tokens import Tokens, encode, encode_placed, lengths, response_in
-from steerx_cli.lm.trie import Ids
 from steerx_cli.stages.score_tokens.texts import Measure, Text
 
 if TYPE_CHECKING:

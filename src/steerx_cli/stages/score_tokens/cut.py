@@ -15,7 +15,7 @@ from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.job import Counts
 from steerx_cli.core.order import lot
 from steerx_cli.stages.score_tokens.lexicon import Lexicon
-from steerx_cli.stages.score_tokens.words import WORD
+from steerx_cli.stages.score_tokens.words import words
 
 MEASURED = ("causal", "surprisal", "random")  # the methods that take as many tokens as the causal effect says
 LARGEST = "texts where no effect reached tau, given the token of their largest"
@@ -129,13 +129,15 @@ def refuse(texts: list[Text], how: Cut) -> None:
     if how.method not in MEASURED:
         return
     alone = [text for text in texts if text.size and text.delta is None]
-    if alone and how.alone == "error":
+    if how.alone == "error" and alone:
         raise SteerxError(
             f"{len(alone)} texts have no others to compare with, {_first(alone)}: "
             "retrieve more than one for each query, or let --alone be whole or skip"
         )
+    if how.nothing != "error":
+        return
     unreached = [text for text in texts if text.size and text.delta is not None and not wanted(text.delta, how)]
-    if unreached and how.nothing == "error":
+    if unreached:
         raise SteerxError(
             f"{len(unreached)} texts have no token whose effect reaches {how.tau} nats, {_first(unreached)}: "
             "lower --tau, or let --nothing be largest or empty"
@@ -197,7 +199,7 @@ def grown(text: Text, anchors: Mask) -> Mask:
     """The anchors, and every token that shares a character with a whole word that an anchor shares one with (what a
     word is: words.py)."""
     numbers = np.full(len(text.response), -1)
-    for number, match in enumerate(WORD.finditer(text.response)):
+    for number, match in enumerate(words(text.response)):
         numbers[match.start() : match.end()] = number
     touched = np.unique(numbers[_covered(text, text.starts[anchors], text.ends[anchors])])
     return anchors | _touching(text, np.isin(numbers, touched[touched >= 0]))

@@ -32,13 +32,14 @@ class Measure:
     batch_tokens: int = 8192
 
     def parameters(self) -> Mapping[str, object]:
-        """The settings that are looked at."""
+        """The settings that are looked at. A generation's own input is the query's."""
+        own = self.effect_context == "own"
         looked_at = {
             "over": self.over,
             "task": self.task.name,
             "task_fingerprint": self.task.fingerprint,
             "context": self.context,
-            "effect_context": self.effect_context,
+            "effect_context": self.effect_context if self.over == "histories" or not own else "query",
             "empty_arm": self.empty_arm,
             "prompt_format": self.prompt_format,
             "batch_tokens": self.batch_tokens,

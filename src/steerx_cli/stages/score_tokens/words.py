@@ -7,35 +7,41 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
-# Python's \w has no marks: without them a Hindi word, or an accent that is a character of its own, falls apart.
-_MARKS = "".join(
-    chr(code)
-    for code in (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))
-    if unicodedata.category(chr(code))[0] == "M"
-)
 # Thai, Lao, Burmese, Khmer, Chinese and Japanese put no white space between words.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
 _UNSPACED += "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
-_LETTERS = rf"[^\W{_UNSPACED}]+(?:[{_MARKS}\u200c\u200d]+[^\W{_UNSPACED}]*)*"
-_FLAG = "[\U0001f1e6-\U0001f1ff]{2}"
-_SIGN = rf"\S(?:[{_MARKS}\U0001f3fb-\U0001f3ff]|\u200d[^\s\w])*"
 _APOSTROPHES, _HYPHENS = "'’", "\u2010\u2011-"
 _SPELLINGS = str.maketrans({"’": "'", "ʼ": "'", "\u2010": "-", "\u2011": "-"})
 
 
+@lru_cache(1)
+def _marks() -> str:
+    """What Python's \\w lacks: without marks a Hindi word, or an accent that is a character of its own, falls apart."""
+    codes = (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))
+    return "".join(chr(code) for code in codes if unicodedata.category(chr(code))[0] == "M")
+
+
+# Made when they are first asked for: half a second that most cuts can do without.
+@lru_cache(2)
 def _words(joints: str) -> re.Pattern[str]:
-    return re.compile(rf"{_LETTERS}(?:[{joints}]{_LETTERS})*|{_FLAG}|{_SIGN}")
+    letters = rf"[^\W{_UNSPACED}]+(?:[{_marks()}\u200c\u200d]+[^\W{_UNSPACED}]*)*"
+    flag = "[\U0001f1e6-\U0001f1ff]{2}"
+    sign = rf"\S(?:[{_marks()}\U0001f3fb-\U0001f3ff]|\u200d[^\s\w])*"
+    return re.compile(rf"{letters}(?:[{joints}]{letters})*|{flag}|{sign}")
 
 
-WORD = _words(_APOSTROPHES + _HYPHENS)
-# Words without hyphens, which are signs here: what entries of a lexicon are compared with, one or several in a row.
-_PIECE = _words(_APOSTROPHES)
+def words(text: str) -> Iterator[re.Match[str]]:
+    """The whole words of a text."""
+    return _words(_APOSTROPHES + _HYPHENS).finditer(text)
 
 
 def pieces(text: str) -> Iterator[tuple[str, int, int]]:
-    """Each piece of a text, folded, with a space before it where the text has white space, and its place."""
+    """Each piece of a text, folded, with a space before it where the text has white space, and its place.
+
+    A piece is a word without hyphens, which are signs here: what entries of a lexicon are compared with.
+    """
     last = 0
-    for match in _PIECE.finditer(text):
+    for match in _words(_APOSTROPHES).finditer(text):
         start, end = match.span()
         yield (" " if start > last else "") + folded(match[0]), start, end
         last = end
