@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from steerx_cli.lm import packing
-from steerx_cli.lm.packing import Packing, Piece, Unsupported, attend
+from steerx_cli.lm import attention, packing
+from steerx_cli.lm.attention import Unsupported, attend
+from steerx_cli.lm.packing import Packing, Piece
 
 HEADS, KEY_HEADS, WIDTH = 4, 2, 8
 
@@ -66,9 +67,9 @@ class Texts:
 @pytest.fixture
 def texts() -> Any:
     made = Texts()
-    token = packing._packing.set(Packing(made.pieces))
+    token = attention._way.set(Packing(made.pieces))
     yield made
-    packing._packing.reset(token)
+    attention._way.reset(token)
 
 
 def attended(texts: Texts, **settings: Any) -> Any:
@@ -138,9 +139,7 @@ def test_a_window_that_a_layer_does_not_tell_is_refused(texts: Texts) -> None:
         attend(Layer(**settings), query, key, value, None)
 
 
-@pytest.mark.parametrize(
-    "wanted", [{"softcap": 50.0}, {"s_aux": torch.zeros(4)}, {"position_bias": torch.zeros(1)}, {"unheard_of": 1}]
-)
+@pytest.mark.parametrize("wanted", [{"position_bias": torch.zeros(1)}, {"unheard_of": 1}])
 def test_what_is_not_done_is_refused(texts: Texts, wanted: Any) -> None:
     query, key, value = texts.row()
     with pytest.raises(Unsupported):

@@ -7,10 +7,10 @@ import torch
 from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
 
 from steerx_cli.lm.frames import PLAIN, Frame
+from steerx_cli.lm.models import end_tokens
 from steerx_cli.lm.plain import (
     decode,
     encode_prompt,
-    end_tokens,
     log_probabilities,
     response_tokens,
     score_tokens,

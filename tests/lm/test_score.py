@@ -16,7 +16,7 @@ from steerx_cli.lm.packing import Piece
 from steerx_cli.lm.plain import log_probabilities
 from steerx_cli.lm.score import Asked, Scorer
 
-UNPACKED = ("gemma2", "qwen2_moe")  # one caps its logits, the other keeps its window to itself
+UNPACKED = ("qwen2_moe",)  # it keeps its window to itself
 ANY_TOKENIZER: Any = None  # ids are asked for, not texts
 
 

@@ -21,7 +21,8 @@ from steerx_cli.demo.files import others_of
 from steerx_cli.demo.slots import SLOTS
 from steerx_cli.demo.world import Author, Choice, Review
 from steerx_cli.lm.frames import PLAIN, Frame
-from steerx_cli.lm.plain import decode, encode_prompt, end_tokens, score_tokens
+from steerx_cli.lm.models import end_tokens
+from steerx_cli.lm.plain import decode, encode_prompt, score_tokens
 from steerx_cli.lm.prompt import NoBlock, Prompt, Span, render, render_smoothing, tokens_in
 from steerx_cli.lm.templates import Smoothing, Task
 

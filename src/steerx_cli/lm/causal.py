@@ -2,22 +2,32 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.lm.models import ModelRequest, load_causal_lm
-from steerx_cli.lm.packing import Packing, Piece, Unsupported, packed
+from steerx_cli.lm.attention import Unsupported, attending
+from steerx_cli.lm.models import ModelRequest, end_tokens, load_causal_lm
+from steerx_cli.lm.packing import Packing, Piece
 from steerx_cli.lm.rows import Ids, pad
 
 if TYPE_CHECKING:
     from steerx_cli.lm.models import Model, Tokenizer
+    from steerx_cli.lm.slots import Slots
 
 # The logits that are there at once: on a CPU so few that they stay in its cache, which halves the head's time.
 _ROWS, _WORDS_ON_CPU, _WORDS_ON_GPU = 512, 1024, 16384
 _CLOSE = 1e-3  # nats; how far two ways to one log p may be apart, as a mean, when a model is tried out in float32
+
+
+class Mix(NamedTuple):
+    """Which states are put together, and how: one row for each mixture, whose weights have the sum 1."""
+
+    states: torch.Tensor  # [mixtures, streams], where each lies
+    weights: torch.Tensor  # [mixtures, streams], in float32
 
 
 class CausalLM:
@@ -51,13 +61,18 @@ class CausalLM:
             longest = rope.get("original_max_position_embeddings", longest)
         return None if longest is None else int(longest)
 
+    @cached_property
+    def ends(self) -> frozenset[int]:
+        """All of the tokens that end what the model writes."""
+        return end_tokens(self.model)
+
     @torch.inference_mode()
     def states_packed(self, pieces: "Sequence[tuple[Piece, Sequence[int]]]") -> torch.Tensor:
         """The state at every token of the pieces, in one row: [tokens, width]."""
         device = self.model.device
         packing = Packing([piece for piece, _ in pieces])
         row = torch.tensor([[token for _, ids in pieces for token in ids]], device=device)
-        with packed(self.model, packing):
+        with attending(self.model, packing):
             found = self._body(input_ids=row, position_ids=packing.positions()[None].to(device), use_cache=False)
         states: torch.Tensor = found.last_hidden_state[0]
         return states
@@ -68,6 +83,20 @@ class CausalLM:
         ids, kept = (torch.from_numpy(array).to(self.model.device) for array in pad(rows, 0))
         states: torch.Tensor = self._body(input_ids=ids, use_cache=False).last_hidden_state[kept]
         return states
+
+    @torch.inference_mode()
+    def states_stepped(self, slots: "Slots", tokens: torch.Tensor) -> torch.Tensor:
+        """The state at one token more of every row, in rows that grow: [rows, width]."""
+        with attending(self.model, slots):
+            positions = slots.positions()[:, None]
+            found = self._body(input_ids=tokens[:, None], position_ids=positions, use_cache=False)
+        states: torch.Tensor = found.last_hidden_state[:, 0]
+        return states
+
+    @torch.inference_mode()
+    def mixed_logits(self, states: torch.Tensor, mix: Mix) -> torch.Tensor:
+        """What the model foretells after its states, mixed: [mixtures, words], in float32."""
+        return self._head.mixed(states, mix)
 
     @torch.inference_mode()
     def log_p(self, states: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
@@ -167,6 +196,22 @@ class _Head:
             largest = logits.amax(-1, keepdim=True)  # logsumexp by hand: in place, it does not leave the cache
             total = torch.logaddexp(total, logits.sub_(largest).exp_().sum(-1).log_() + largest[:, 0])
         return chosen - total
+
+    def mixed(self, states: torch.Tensor, mix: Mix) -> torch.Tensor:
+        """The head is linear, so it runs on mixed states; where logits are capped they are mixed themselves."""
+        states, weights = states[mix.states].float(), mix.weights[..., None]
+        if self._scaled.cap is None:
+            return self._all_logits(torch.sum(weights * states, 1))
+        logits = self._all_logits(states.flatten(0, 1)).reshape(*mix.states.shape, -1)
+        return torch.sum(weights * logits, 1)
+
+    def _all_logits(self, states: torch.Tensor) -> torch.Tensor:
+        if self._weight.dtype == torch.float32:
+            return self._logits(states, slice(None))
+        parts = [
+            self._logits(states, slice(start, start + _WORDS_ON_GPU)) for start in range(0, self.words, _WORDS_ON_GPU)
+        ]
+        return torch.cat(parts, -1)
 
     def _logits(self, states: torch.Tensor, words: slice) -> torch.Tensor:
         bias = None if self._bias is None else self._bias[words].float()

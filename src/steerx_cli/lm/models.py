@@ -158,3 +158,9 @@ def _device(name: str) -> "torch.device":
     if device.type == "cuda" and (device.index or 0) >= count:
         raise SteerxError(f"device {name!r} is not there (torch sees {count} GPUs): choose auto or cpu")
     return device
+
+
+def end_tokens(model: "Model") -> frozenset[int]:
+    """All of the tokens that end what a model writes."""
+    ends = model.generation_config.eos_token_id
+    return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])

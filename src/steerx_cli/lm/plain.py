@@ -70,20 +70,31 @@ def score_tokens(
     return Effects(tokens, informed=arm(Histories(others)), empty=arm(EmptyHistory()))
 
 
-def end_tokens(model: "Model") -> frozenset[int]:
-    """All of the tokens that end what a model writes."""
-    ends = model.generation_config.eos_token_id
-    return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
+@dataclass(frozen=True)
+class Steered:
+    """What is written by several prompts together."""
+
+    ids: list[int]  # without the token that ended it
+    margins: list[float]  # how far the two best logits were apart, at each token and at the one that ended it
 
 
 @torch.no_grad()
-def decode(model: "Model", before: Sequence[int], ends: Collection[int], most: int) -> list[int]:
-    """The greedy continuation of `before`, its end token left out; `most` tokens at the most."""
-    written: list[int] = []
-    while len(written) < most:
-        row = torch.tensor([[*before, *written]], device=model.device)
-        token = int(model(input_ids=row, use_cache=False).logits[0, -1].argmax())
-        if token in ends:
+def steer(
+    model: "Model", streams: Sequence[Sequence[int]], weights: Sequence[float], ends: Collection[int], most: int
+) -> Steered:
+    """The greedy text by Σ weight · logits of each prompt and what is written so far (Eq. 3, 16); `most` tokens."""
+    written = Steered([], [])
+    while len(written.ids) < most:
+        rows = [torch.tensor([[*before, *written.ids]], device=model.device) for before in streams]
+        logits = [model(input_ids=row, use_cache=False).logits[0, -1].double() for row in rows]
+        best = sum(weight * each for weight, each in zip(weights, logits, strict=True)).topk(2)
+        written.margins.append(float(best.values[0] - best.values[1]))
+        if int(best.indices[0]) in ends:
             break
-        written.append(token)
+        written.ids.append(int(best.indices[0]))
     return written
+
+
+def decode(model: "Model", before: Sequence[int], ends: Collection[int], most: int) -> list[int]:
+    """The greedy continuation of one prompt, its end token left out; `most` tokens at the most."""
+    return steer(model, [before], [1.0], ends, most).ids
