@@ -19,8 +19,8 @@ NAME = "steerx"
 KeysValues = tuple[torch.Tensor, torch.Tensor]  # [rows, heads, tokens, width] each
 
 
-class Asked(NamedTuple):
-    """What one layer asks of its attention: the tensors are [rows, heads, tokens, width]."""
+class Lookup(NamedTuple):
+    """What one layer looks up: the tensors are [rows, heads, tokens, width]."""
 
     query: torch.Tensor
     key: torch.Tensor
@@ -30,15 +30,15 @@ class Asked(NamedTuple):
     cap: float | None = None  # Gemma 2's scores never exceed it
     sinks: torch.Tensor | None = None  # gpt-oss: a score for each head that takes weight and gives nothing
 
-    def of(self, rows: slice) -> "Asked":
-        """What some of the rows ask."""
+    def of(self, rows: slice) -> "Lookup":
+        """What some of the rows look up."""
         return self._replace(query=self.query[rows], key=self.key[rows], value=self.value[rows])
 
 
 class Way(Protocol):
     """What the tokens that go through a model look at."""
 
-    def attend(self, layer: int, asked: Asked) -> torch.Tensor:
+    def attend(self, layer: int, lookup: Lookup) -> torch.Tensor:
         """What a layer finds: [rows, tokens, heads, width]."""
 
 
@@ -90,8 +90,8 @@ def attend(
         wanted.append("a window that it does not tell")
     if wanted or attention_mask is not None:
         raise Unsupported(", ".join(wanted) or "a mask")
-    asked = Asked(query, key, value, scaling, sliding_window, softcap, s_aux)
-    return _way.get().attend(module.layer_idx, asked), None  # type: ignore[arg-type]  # an int in every model
+    lookup = Lookup(query, key, value, scaling, sliding_window, softcap, s_aux)
+    return _way.get().attend(module.layer_idx, lookup), None  # type: ignore[arg-type]  # an int in every model
 
 
 def _slides(module: torch.nn.Module) -> bool:
@@ -102,26 +102,26 @@ def _slides(module: torch.nn.Module) -> bool:
     return getattr(config, "sliding_window", None) is not None and getattr(config, "use_sliding_window", True)
 
 
-def under_mask(asked: Asked, query: torch.Tensor, keys: KeysValues, seen: torch.Tensor | None) -> torch.Tensor:
+def under_mask(lookup: Lookup, query: torch.Tensor, keys: KeysValues, seen: torch.Tensor | None) -> torch.Tensor:
     """Attention under a mask of what is seen; without one every token sees all up to its own."""
-    if asked.cap is not None or asked.sinks is not None:
-        return _spelled_out(asked, query, keys, seen)
+    if lookup.cap is not None or lookup.sinks is not None:
+        return _spelled_out(lookup, query, keys, seen)
     return torch.nn.functional.scaled_dot_product_attention(
-        query, *keys, attn_mask=seen, is_causal=seen is None, scale=asked.scaling
+        query, *keys, attn_mask=seen, is_causal=seen is None, scale=lookup.scaling
     )
 
 
-def _spelled_out(asked: Asked, query: torch.Tensor, keys: KeysValues, seen: torch.Tensor | None) -> torch.Tensor:
+def _spelled_out(lookup: Lookup, query: torch.Tensor, keys: KeysValues, seen: torch.Tensor | None) -> torch.Tensor:
     """The same where scores are capped or have sinks beside them, which no kernel of PyTorch's knows."""
-    scaling = query.shape[-1] ** -0.5 if asked.scaling is None else asked.scaling
+    scaling = query.shape[-1] ** -0.5 if lookup.scaling is None else lookup.scaling
     scores = query.float() @ keys[0].float().transpose(-1, -2) * scaling
-    if asked.cap is not None:
-        scores = torch.tanh(scores / asked.cap) * asked.cap
+    if lookup.cap is not None:
+        scores = torch.tanh(scores / lookup.cap) * lookup.cap
     if seen is None:
         seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
     scores = scores.masked_fill(~seen, -torch.inf)
-    if asked.sinks is not None:
-        sinks = asked.sinks.float().reshape(1, query.shape[1], -1, 1).expand(*scores.shape[:-1], 1)
+    if lookup.sinks is not None:
+        sinks = lookup.sinks.float().reshape(1, query.shape[1], -1, 1).expand(*scores.shape[:-1], 1)
         scores = torch.cat([scores, sinks], -1)
     weights = scores.softmax(-1)[..., : keys[0].shape[2]]
     return (weights @ keys[1].float()).to(query.dtype)

@@ -11,7 +11,7 @@ from itertools import groupby, pairwise
 
 import torch
 
-from steerx_cli.lm.attention import Asked, KeysValues, Unsupported, under_mask
+from steerx_cli.lm.attention import Lookup, KeysValues, Unsupported, under_mask
 
 
 @dataclass(eq=False)
@@ -65,36 +65,36 @@ class Packing:
             if piece.kept:
                 piece.layers[layer] = keys[:, :, place].clone(), values[:, :, place].clone()
 
-    def attend(self, layer: int, asked: Asked) -> torch.Tensor:
+    def attend(self, layer: int, lookup: Lookup) -> torch.Tensor:
         """What a layer finds for the row."""
-        if len(asked.query) > 1:
+        if len(lookup.query) > 1:
             raise Unsupported("several rows")
-        self.keep(layer, asked.key, asked.value)
-        heads, tokens = asked.query.shape[1:3]
-        output = asked.query.new_empty(1, tokens, heads, asked.value.shape[-1])
+        self.keep(layer, lookup.key, lookup.value)
+        heads, tokens = lookup.query.shape[1:3]
+        output = lookup.query.new_empty(1, tokens, heads, lookup.value.shape[-1])
         for group in self.groups:
-            above = _above(asked, group, layer)
-            way = _merged if self._merges(asked, group, above) else _masked
-            for place, part in way(asked, group, above):
+            above = _above(lookup, group, layer)
+            way = _merged if self._merges(lookup, group, above) else _masked
+            for place, part in way(lookup, group, above):
                 output[:, place] = part.transpose(1, 2)
         return output
 
     @staticmethod
-    def _merges(asked: Asked, group: Group, above: KeysValues) -> bool:
+    def _merges(lookup: Lookup, group: Group, above: KeysValues) -> bool:
         """Whether a text and what is above it can be looked at apart: on a CPU, where each token sees all of both."""
-        windowed = asked.window is not None and above[0].shape[2] + _longest(group) > asked.window
-        plain = asked.cap is None and asked.sinks is None
-        return plain and not windowed and asked.query.device.type == "cpu"
+        windowed = lookup.window is not None and above[0].shape[2] + _longest(group) > lookup.window
+        plain = lookup.cap is None and lookup.sinks is None
+        return plain and not windowed and lookup.query.device.type == "cpu"
 
 
 def _longest(group: Group) -> int:
     return max(int(place.stop - place.start) for place in group.places)
 
 
-def _above(asked: Asked, group: Group, layer: int) -> KeysValues:
+def _above(lookup: Lookup, group: Group, layer: int) -> KeysValues:
     """The keys and values of everything that a group continues."""
     if not group.above:
-        return asked.key[:, :, :0], asked.value[:, :, :0]
+        return lookup.key[:, :, :0], lookup.value[:, :, :0]
     kept = [piece.layers[layer] for piece in group.above]
     if len(kept) == 1:
         return kept[0]
@@ -104,26 +104,26 @@ def _above(asked: Asked, group: Group, layer: int) -> KeysValues:
 Found = Iterator[tuple[slice, torch.Tensor]]
 
 
-def _merged(asked: Asked, group: Group, above: KeysValues) -> Found:
+def _merged(lookup: Lookup, group: Group, above: KeysValues) -> Found:
     """Attention to the text itself and to what is above it apart, put together by their normalisers: no mask at all."""
     if not above[0].shape[2]:
-        yield from ((place, _own(asked, place)[0]) for place in group.places)
+        yield from ((place, _own(lookup, place)[0]) for place in group.places)
         return
     keys, values = above
-    query = asked.query[:, :, group.place]
+    query = lookup.query[:, :, group.place]
     # Query heads that share a key head lie behind one another, so that no key has to be copied for them.
-    found, weight = _flash(query.reshape(1, keys.shape[1], -1, query.shape[-1]), keys, values, False, asked.scaling)
+    found, weight = _flash(query.reshape(1, keys.shape[1], -1, query.shape[-1]), keys, values, False, lookup.scaling)
     found, weight = found.reshape(*query.shape[:3], -1), weight.reshape(query.shape[:3])
     for place in group.places:
         here = slice(place.start - group.place.start, place.stop - group.place.start)
-        own, own_weight = _own(asked, place)
+        own, own_weight = _own(lookup, place)
         share = torch.sigmoid(weight[:, :, here] - own_weight)[..., None]
         yield place, torch.lerp(own.float(), found[:, :, here].float(), share)
 
 
-def _own(asked: Asked, place: slice) -> KeysValues:
+def _own(lookup: Lookup, place: slice) -> KeysValues:
     """A text's attention to itself, and the logarithm of its normaliser."""
-    return _flash(asked.query[:, :, place], asked.key[:, :, place], asked.value[:, :, place], True, asked.scaling)
+    return _flash(lookup.query[:, :, place], lookup.key[:, :, place], lookup.value[:, :, place], True, lookup.scaling)
 
 
 def _flash(
@@ -136,15 +136,15 @@ def _flash(
     return output, normaliser
 
 
-def _masked(asked: Asked, group: Group, above: KeysValues) -> Found:
+def _masked(lookup: Lookup, group: Group, above: KeysValues) -> Found:
     """Attention to the text and what is above it at once, under a mask: where a window is narrower, and on a GPU."""
-    copies = asked.query.shape[1] // asked.key.shape[1]
+    copies = lookup.query.shape[1] // lookup.key.shape[1]
     for place in group.places:
         # Each query head gets a copy of its keys: under a mask, GPUs have a quick way for no other layout.
-        keys = torch.cat([above[0], asked.key[:, :, place]], 2).repeat_interleave(copies, 1)
-        values = torch.cat([above[1], asked.value[:, :, place]], 2).repeat_interleave(copies, 1)
-        seen, query = _seen(keys, above[0].shape[2], asked.window), asked.query[:, :, place]
-        yield place, under_mask(asked, query, (keys, values), seen)
+        keys = torch.cat([above[0], lookup.key[:, :, place]], 2).repeat_interleave(copies, 1)
+        values = torch.cat([above[1], lookup.value[:, :, place]], 2).repeat_interleave(copies, 1)
+        seen, query = _seen(keys, above[0].shape[2], lookup.window), lookup.query[:, :, place]
+        yield place, under_mask(lookup, query, (keys, values), seen)
 
 
 def _seen(keys: torch.Tensor, above: int, window: int | None) -> torch.Tensor | None:

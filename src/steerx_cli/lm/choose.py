@@ -1,0 +1,46 @@
+"""Logits → the token that is written: the most probable one, or one that is drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from steerx_cli.core.errors import SteerxError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0  # the most probable tokens that have this share together
+
+    def __post_init__(self) -> None:
+        """Refuse what draws nothing."""
+        if not 0 < self.temperature < torch.inf:
+            raise SteerxError(f"--temperature {self.temperature:g} draws nothing: choose a number above 0")
+        if not 0 < self.top_p <= 1:
+            raise SteerxError(f"--top-p {self.top_p:g} is no share: choose a number above 0, and 1 at the most")
+
+
+def choose(logits: torch.Tensor, draws: Sequence[float] | None, sampling: Sampling | None) -> list[int | None]:
+    """A token for each row, by a draw in [0, 1) if there is any; None where the logits are no numbers."""
+    largest, tokens = logits.max(-1)
+    if sampling and draws is not None:
+        tokens = _drawn(logits, torch.tensor(draws, dtype=torch.float64, device=logits.device), sampling)
+    sound = largest.isfinite().tolist()
+    return [token if fine else None for token, fine in zip(tokens.tolist(), sound, strict=True)]
+
+
+def _drawn(logits: torch.Tensor, draws: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """The token in whose share of the line the draw falls; the shares lie in order, the largest first."""
+    shares, order = torch.sort(
+        (logits.double() / sampling.temperature).softmax(-1), dim=-1, descending=True, stable=True
+    )
+    ends = shares.cumsum(-1)
+    kept = ends - shares < sampling.top_p  # the first one always
+    whole = shares.where(kept, 0).sum(-1)
+    place = (ends <= (draws * whole)[:, None]).sum(-1)
+    last = kept.sum(-1) - 1  # where rounding leaves the draw behind all of them
+    tokens: torch.Tensor = order.gather(-1, place.minimum(last)[:, None])[:, 0]
+    return tokens
