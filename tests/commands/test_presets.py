@@ -245,7 +245,8 @@ def test_the_paper_s_presets_name_the_paper_s_scorer_and_threshold() -> None:
         if name.startswith("paper-"):
             preset = load_preset(name)
             assert preset.shared["task"] == name.split("-")[1]
-            assert preset.stages["score-tokens"] == {"model": "Qwen/Qwen2.5-1.5B", "tau": 0.7}
+            tau = {"review": 1.0, "topic": 0.7}[preset.shared["task"]]
+            assert preset.stages["score-tokens"] == {"model": "Qwen/Qwen2.5-1.5B", "tau": tau}
 
 
 # --- without a checkout -----------------------------------------------------------------------------------------------
