@@ -11,7 +11,7 @@ from itertools import groupby, pairwise
 
 import torch
 
-from steerx_cli.lm.attention import Lookup, KeysValues, Unsupported, under_mask
+from steerx_cli.lm.attention import KeysValues, Lookup, Unsupported, under_mask
 
 
 @dataclass(eq=False)

@@ -6,7 +6,7 @@ its parts are looked up by `tokens_in`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from steerx_cli.lm.frames import Frame
 from steerx_cli.lm.templates import Smoothing, Task, put
@@ -21,6 +21,11 @@ class Item:
     input: str
     fields: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Item":
+        """That of a history or a query, from its artifact's columns."""
+        return cls(row["input"], {field["name"]: field["value"] for field in row["fields"]})
+
     @property
     def values(self) -> Mapping[str, str]:
         """Everything that a template can name."""
@@ -33,6 +38,11 @@ class History:
 
     item: Item
     response: str
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "History":
+        """From its artifact's columns."""
+        return cls(Item.of(row), row["response"])
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from steerx_cli.lm.attention import Lookup, KeysValues, under_mask
+from steerx_cli.lm.attention import KeysValues, Lookup, under_mask
 
 Layers = dict[int, KeysValues]  # of one text, by layer: [heads, tokens, width] each
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.prompt import Prompt, Span, tokens_in
@@ -54,6 +54,28 @@ def response_in(prompt: Prompt, tokens: Tokens) -> Tokens:
     inside = tokens_in(prompt.response, prompt.text, tokens.offsets)
     places = [tokens.offsets[index] for index in inside]
     return Tokens([tokens.ids[index] for index in inside], [(max(a - start, 0), b - start) for a, b in places])
+
+
+class Cut(NamedTuple):
+    """What is left of a prompt when the end of its histories, or of its description, was cut off."""
+
+    ids: list[int]
+    gone: int  # tokens
+    left: int
+    histories: int  # of which something is left
+
+
+def cut(tokenizer: "Tokenizer", prompt: Prompt, excess: int) -> Cut:
+    """Take so many tokens away, as far as there are any; what is asked is never cut."""
+    tokens = encode_placed(tokenizer, [prompt])[0]
+    histories = prompt.histories
+    span = Span(histories[0].start, histories[-1].end) if histories else prompt.description
+    inside = tokens_in(span, prompt.text, tokens.offsets) if span else []
+    gone = set(inside[-excess:])
+    ids = [token for place, token in enumerate(tokens.ids) if place not in gone]
+    left = inside[: len(inside) - len(gone)]
+    shown = sum(history.start <= tokens.offsets[left[-1]][0] for history in histories) if left else 0
+    return Cut(ids, len(gone), len(left), shown)
 
 
 def _encode(tokenizer: "Tokenizer", prompts: Sequence[Prompt], offsets: bool) -> list[Tokens]:

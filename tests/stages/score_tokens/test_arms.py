@@ -7,8 +7,9 @@ from transformers import AutoTokenizer
 
 from scorers import REVIEW, history, save_model
 from steerx_cli.lm.frames import PLAIN
+from steerx_cli.lm.prompt import Item
 from steerx_cli.stages.score_tokens.arms import Prompter
-from steerx_cli.stages.score_tokens.texts import Text, item_of, other_of
+from steerx_cli.stages.score_tokens.texts import Text, other_of
 
 OTHERS = [history("a", "first", "Loved it.\n\nTwice!"), history("a", "second", "  Not for me…")]
 OWN = history("a", "own", "Well, a quiet café. 🙂")
@@ -48,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_both_arms_are_the_prompts_that_one_would_write(folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    text = Text({"user_id": "a"}, item_of(OWN), True, OWN["response"], tuple(map(other_of, OTHERS)))
+    text = Text({"user_id": "a"}, Item.of(OWN), True, OWN["response"], tuple(map(other_of, OTHERS)))
     (arms,) = Prompter(tokenizer, PLAIN, REVIEW, None).arms([text])
     empty, whole = (tokenizer(written)["input_ids"] for written in (NONE, NONE + OWN["response"]))
     assert arms.empty.tolist() == empty

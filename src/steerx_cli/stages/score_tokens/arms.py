@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from steerx_cli.lm.frames import Frame
-from steerx_cli.lm.prompt import Block, EmptyHistory, Histories, History, NoBlock, Prompt, Span, render, tokens_in
+from steerx_cli.lm.prompt import Block, EmptyHistory, Histories, History, NoBlock, Prompt, render
 from steerx_cli.lm.rows import Ids
 from steerx_cli.lm.score import Asked
-from steerx_cli.lm.tokens import Tokens, encode, encode_placed, lengths, response_in
+from steerx_cli.lm.tokens import Tokens, cut, encode, encode_placed, lengths, response_in
 from steerx_cli.stages.score_tokens.texts import Measure, Text
 
 if TYPE_CHECKING:
@@ -99,15 +99,10 @@ class Prompter:
 
     def _cut(self, arms: Arms, prompt: Prompt, excess: int) -> Arms:
         """Take so many tokens from the end of the others; one that loses all of them is no longer there."""
-        tokens = encode_placed(self._tokenizer, [prompt])[0]
-        inside = tokens_in(Span(prompt.histories[0].start, prompt.histories[-1].end), prompt.text, tokens.offsets)
-        gone = set(inside[-excess:])
-        if len(gone) == len(inside):
-            return replace(arms, text=replace(arms.text, others=()), informed=None, context_cut=len(inside))
-        last = tokens.offsets[inside[-excess - 1]][0]
-        others = arms.text.others[: sum(span.start <= last for span in prompt.histories)]
-        informed = np.array([token for place, token in enumerate(tokens.ids) if place not in gone], np.int32)
-        return replace(arms, text=replace(arms.text, others=others), informed=informed, context_cut=len(gone))
+        found = cut(self._tokenizer, prompt, excess)
+        text = replace(arms.text, others=arms.text.others[: found.histories])
+        informed = np.array(found.ids, np.int32) if found.left else None
+        return replace(arms, text=text, informed=informed, context_cut=found.gone)
 
 
 def _distinct(prompts: Iterable[Prompt]) -> dict[str, Prompt]:

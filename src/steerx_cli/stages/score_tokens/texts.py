@@ -235,14 +235,9 @@ def _generation_text(
 # --- rows → what prompts are made of ----------------------------------------------------------------------------------
 
 
-def item_of(row: Row) -> Item:
-    """The input of a history or a query."""
-    return Item(row["input"], {field["name"]: field["value"] for field in row["fields"]})
-
-
 def other_of(row: Row) -> Other:
     """A history, by name."""
-    return Other(row["item_id"], History(item_of(row), row["response"]))
+    return Other(row["item_id"], History.of(row))
 
 
 def _asked(queries: Mapping[tuple[str, str], Item], user_id: str, query_id: str) -> Item:
@@ -252,7 +247,7 @@ def _asked(queries: Mapping[tuple[str, str], Item], user_id: str, query_id: str)
 
 
 def _items_by_query(queries: pl.DataFrame) -> dict[tuple[str, str], Item]:
-    return {(row["user_id"], row["query_id"]): item_of(row) for row in queries.iter_rows(named=True)}
+    return {(row["user_id"], row["query_id"]): Item.of(row) for row in queries.iter_rows(named=True)}
 
 
 def _by_user(rows: pl.DataFrame) -> dict[str, list[Row]]:
