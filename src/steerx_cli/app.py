@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from steerx_cli import console
+from steerx_cli.commands.generate import generate
 from steerx_cli.commands.import_ import import_
 from steerx_cli.commands.merge import merge
 from steerx_cli.commands.retrieve import retrieve
@@ -17,7 +18,7 @@ from steerx_cli.commands.score_tokens import score_tokens
 from steerx_cli.commands.show import show
 from steerx_cli.core.errors import Interrupted, SteerxError
 
-STAGES = {"retrieve": retrieve, "score-tokens": score_tokens}
+STAGES = {"retrieve": retrieve, "score-tokens": score_tokens, "generate": generate}
 TOOLS = {"import": import_, "show": show, "merge": merge}
 
 app = typer.Typer(

@@ -132,6 +132,20 @@ SCORES = Artifact(
     ),
     key=_MEASURED_KEY,
 )
+PROFILES = Artifact(
+    name="profiles",
+    version=1,
+    written_by="steerx smooth",
+    columns=pa.schema(
+        [
+            _text("user_id"),
+            _text("query_id"),
+            pa.field("item_id", pa.string()),
+            pa.field("description", pa.string()),
+        ]
+    ),
+    key=("user_id", "query_id", "item_id"),
+)
 GENERATIONS = Artifact(
     name="generations",
     version=1,
@@ -139,10 +153,22 @@ GENERATIONS = Artifact(
     columns=pa.schema(
         [
             _text("user_id"),
-            _text("query_id"),
+            pa.field("query_id", pa.string()),
             pa.field("item_id", pa.string()),
+            _text("method"),
             pa.field("lam", pa.float64()),
+            pa.field("donor_id", pa.string()),
+            _text("basis"),
+            _list("histories", pa.string()),
+            pa.field("history_cut", pa.int32(), nullable=False),
+            pa.field("description_cut", pa.int32(), nullable=False),
+            _list("prompt_tokens", pa.int32()),
             _text("response"),
+            _list("token_ids", pa.int32()),
+            pa.field("thought", pa.bool_(), nullable=False),
+            _text("finish"),
+            pa.field("seed", pa.int64()),
+            pa.field("error", pa.string()),
         ]
     ),
     key=("user_id", "query_id", "item_id", "lam"),
@@ -172,5 +198,6 @@ TRUTH = Artifact(
 )
 
 ARTIFACTS = {
-    artifact.name: artifact for artifact in (HISTORIES, QUERIES, RETRIEVED, EFFECTS, SCORES, GENERATIONS, TRUTH)
+    artifact.name: artifact
+    for artifact in (HISTORIES, QUERIES, RETRIEVED, EFFECTS, SCORES, PROFILES, GENERATIONS, TRUTH)
 }

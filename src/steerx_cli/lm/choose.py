@@ -1,26 +1,10 @@
 """Logits → the token that is written: the most probable one, or one that is drawn."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
-from steerx_cli.core.errors import SteerxError
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How tokens are drawn."""
-
-    temperature: float = 1.0
-    top_p: float = 1.0  # the most probable tokens that have this share together
-
-    def __post_init__(self) -> None:
-        """Refuse what draws nothing."""
-        if not 0 < self.temperature < torch.inf:
-            raise SteerxError(f"--temperature {self.temperature:g} draws nothing: choose a number above 0")
-        if not 0 < self.top_p <= 1:
-            raise SteerxError(f"--top-p {self.top_p:g} is no share: choose a number above 0, and 1 at the most")
+from steerx_cli.lm.sampling import Sampling
 
 
 def choose(logits: torch.Tensor, draws: Sequence[float] | None, sampling: Sampling | None) -> list[int | None]:

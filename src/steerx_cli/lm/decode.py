@@ -15,10 +15,11 @@ import torch
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.causal import CausalLM, Mix
-from steerx_cli.lm.choose import Sampling, choose
+from steerx_cli.lm.choose import choose
 from steerx_cli.lm.playback import Player, record_on_gpu
 from steerx_cli.lm.rows import Ids
 from steerx_cli.lm.runs import NoRoom, Run, Runner
+from steerx_cli.lm.sampling import Sampling
 from steerx_cli.lm.slots import Grain, Layers, Slots
 
 

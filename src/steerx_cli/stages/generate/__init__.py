@@ -1,0 +1,60 @@
+"""`steerx generate`: what a model writes for a user, plainly or steered (Eq. 2, 3, 15, 16)."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from steerx_cli.core.job import Compute, Job, Work
+from steerx_cli.core.progress import Progress
+from steerx_cli.core.schemas import GENERATIONS, PROFILES, QUERIES, RETRIEVED
+from steerx_cli.core.scope import Scope
+from steerx_cli.core.sources import Source
+from steerx_cli.core.summary import Summary
+from steerx_cli.lm.models import ModelRequest, identify
+from steerx_cli.stages.generate.questions import Donors
+from steerx_cli.stages.generate.settings import STREAMS, H, S, Settings
+
+STAGE = "generate"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where what is asked, and what is known of who asks, lies."""
+
+    queries: Path
+    retrieved: Path
+    profiles: Path
+
+    def sources(self, settings: Settings) -> dict[str, Source]:
+        """Those that are read, the one whose users are worked on first."""
+        if settings.over == "histories":
+            return {"retrieved": Source(RETRIEVED, self.retrieved)}
+        read = {"queries": Source(QUERIES, self.queries)}
+        if H in STREAMS[settings.method]:
+            read["retrieved"] = Source(RETRIEVED, self.retrieved)
+        if S in STREAMS[settings.method]:
+            read["profiles"] = Source(PROFILES, self.profiles)
+        return read
+
+
+def prepare(model: ModelRequest, settings: Settings, donors: Donors | None) -> Compute:
+    """Load the model, and give what is done with each chunk."""
+    from steerx_cli.lm.causal import CausalLM
+    from steerx_cli.stages.generate.writing import Generations
+
+    return Generations(CausalLM.load(model), settings, donors)
+
+
+def run(settings: Settings, model: ModelRequest, inputs: Inputs, scope: Scope, progress: Progress) -> Summary:
+    """Read, write, and write down."""
+    sources, donors = inputs.sources(settings), None
+    if profiles := sources.get("profiles"):
+        # What `smooth --mode raw` calls a description is the histories themselves, and is shown as they are.
+        settings = replace(settings, raw=profiles.footer.record.parameters.get("mode") == "raw")
+        donors = Donors.drawn(profiles, settings.seed) if settings.profiles_of == "other" else None
+    found = identify(model, download=not scope.dry_run)
+    # The commit is held on to: a branch may move between naming the model and loading it.
+    pinned = replace(model, revision=found.revision)
+    models = {"generator": found.as_record()}
+    work = Work(STAGE, GENERATIONS, next(iter(sources)), sources, settings.parameters(), models)
+    return Job(work, scope).run(partial(prepare, pinned, settings, donors), progress)

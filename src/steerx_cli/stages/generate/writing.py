@@ -1,0 +1,111 @@
+"""Questions → rows of `generations`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from steerx_cli.core.job import Counts, Tables
+from steerx_cli.core.order import lot
+from steerx_cli.core.schemas import GENERATIONS
+from steerx_cli.lm.answers import Reader
+from steerx_cli.lm.causal import CausalLM
+from steerx_cli.lm.decode import Decoder, Decoding, Request, Written
+from steerx_cli.lm.frames import make_frame
+from steerx_cli.stages.generate.prompts import Prompted, Prompter
+from steerx_cli.stages.generate.questions import Donors, Question, questions_of
+from steerx_cli.stages.generate.settings import H, S, Settings, weights
+
+_SCHEMA = pl.Schema(pl.from_arrow(GENERATIONS.columns.empty_table()).schema)  # type: ignore[union-attr]
+
+
+class Generations:
+    """Answers the questions of one chunk of users after the other."""
+
+    def __init__(self, lm: CausalLM, settings: Settings, donors: Donors | None) -> None:
+        frame = make_frame(settings.prompt_format, lm.tokenizer)
+        self._settings, self._donors, self._window = settings, donors, lm.window
+        self._prompter = Prompter(lm.tokenizer, frame, settings, lm.window)
+        self._decoder = Decoder(lm, Decoding(settings.batch_size, settings.batch_tokens, settings.sampling))
+        self._reader = Reader(lm.tokenizer, frame)
+
+    def __call__(self, tables: Tables) -> tuple[pl.DataFrame, Counts]:
+        """One row for each question and λ, and what had to be done to get it."""
+        prompted = self._prompter.prompted(questions_of(tables, self._settings, self._donors))
+        written, counts = self._decoder.write([self._request(each) for each in prompted if each.limit])
+        answers = iter(written)
+        rows = [row for each in prompted for row in self._rows(each, next(answers) if each.limit else [])]
+        return pl.DataFrame(rows, schema=_SCHEMA, orient="row"), {**counts, **shortfalls(rows)}
+
+    def _rules(self, prompted: Prompted) -> list[tuple[float, ...]]:
+        """The weights of the streams, for each λ."""
+        found = [weights(prompted.basis, lam) for lam in self._settings.lams]
+        return [tuple(of_stream[stream] for stream in prompted.streams) for of_stream in found]
+
+    def _request(self, prompted: Prompted) -> Request:
+        """What comes to the same for several λ is written once."""
+        rules = tuple(dict.fromkeys(self._rules(prompted)))
+        return Request(tuple(prompted.streams.values()), rules, prompted.limit, self._seed(prompted.question))
+
+    def _seed(self, question: Question) -> int:
+        """Of the text that is asked for, so that all methods and λ draw alike."""
+        names = question.user_id, question.query_id or "", question.item_id or ""
+        return int.from_bytes(lot(self._settings.seed, "draws", *names)[:4], "big")
+
+    # --- rows ---------------------------------------------------------------------------------------------------------
+
+    def _rows(self, prompted: Prompted, written: Sequence[Written]) -> list[dict[str, Any]]:
+        """One for each λ."""
+        if not prompted.limit:
+            tokens = max(map(len, prompted.streams.values()))
+            what = f"the input alone has {tokens} tokens, and the model takes {self._window}"
+            written = [Written([], "failed", what)] * len(self._settings.lams)
+        rules = self._rules(prompted)
+        of_rule = dict(zip(dict.fromkeys(rules), written, strict=False))
+        return [self._row(prompted, lam, of_rule[rule]) for lam, rule in zip(self._settings.lams, rules, strict=True)]
+
+    def _row(self, prompted: Prompted, lam: float | None, written: Written) -> dict[str, Any]:
+        question = prompted.question
+        answer = self._reader.answer(written.ids)
+        cut_short = written.finish == "limit" and prompted.limit < self._settings.max_new_tokens
+        return {
+            "user_id": question.user_id,
+            "query_id": question.query_id,
+            "item_id": question.item_id,
+            "method": self._settings.method,
+            "lam": lam,
+            "donor_id": question.donor_id,
+            "basis": prompted.basis,
+            "histories": question.history_ids[: prompted.shown],
+            "history_cut": prompted.gone.get(H, 0),
+            "description_cut": prompted.gone.get(S, 0),
+            "prompt_tokens": [len(ids) for ids in prompted.streams.values()],
+            "response": "" if written.error else answer.text,
+            "token_ids": written.ids,
+            "thought": answer.thought,
+            "finish": "window" if cut_short else written.finish,
+            "seed": self._seed(question) if self._settings.sampling else None,
+            "error": written.error,
+        }
+
+
+def shortfalls(rows: Sequence[dict[str, Any]]) -> Counts:
+    """How many answers are not what was asked for, or not as they were written."""
+
+    def answers(column: str, *values: object) -> int:
+        return sum(row[column] in values for row in rows)
+
+    bases = [(row["basis"], row["method"]) for row in rows]
+    return {
+        "answers": len(rows),
+        "tokens written": sum(len(row["token_ids"]) for row in rows),
+        "answers without histories, as by non-perso": sum(b == "non-perso" != method for b, method in bases),
+        "answers without a description, as by rag": sum(b == "rag" != method for b, method in bases),
+        "answers whose histories were cut to the model's window": sum(row["history_cut"] > 0 for row in rows),
+        "answers whose description was cut to the model's window": sum(row["description_cut"] > 0 for row in rows),
+        "answers that reached --max-new-tokens": answers("finish", "limit"),
+        "answers that reached the end of the model's window": answers("finish", "window"),
+        "answers that are empty": sum(not row["response"].strip() and row["finish"] != "failed" for row in rows),
+        "answers that failed": answers("finish", "failed"),
+        "think blocks taken out": answers("thought", True),
+    }
