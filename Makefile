@@ -23,7 +23,7 @@ settings = $(RUN)/.settings/$(1)/$(subst /,_,$(subst $(space),+,$(strip $(PRESET
 	$(firstword $(wildcard $(PRESET) src/steerx_cli/presets/$(PRESET).toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-world demo-model demo-gate demo-anchors check format test bench readme clean
+.PHONY: help demo demo-world demo-habits demo-model demo-gate demo-anchors check format test bench readme clean
 
 ## help: this list
 help:
@@ -32,13 +32,19 @@ help:
 include $(sort $(wildcard stages/*/stage.mk))
 
 ## demo: the main job on the data in data/demo: every stage there is, and what came out
-demo: $(RUN)/scores.parquet
+demo: $(RUN)/scores.parquet $(RUN)/generations-cos.parquet
 	@$(STEERX) show $< --chain --rows 2
+	@$(STEERX) show $(RUN)/generations-cos.parquet --rows 2
 
-# What data/demo holds is in the repo, so no other target runs these four.
+# What data/demo holds is in the repo, so no other target runs demo-world, demo-model, demo-gate or demo-anchors.
 ## demo-world: make the demo's histories, queries and truth again from their seed, byte for byte
 demo-world: $(READY)
 	"$(BIN)/python" -m steerx_cli.demo world data/demo
+
+## demo-habits: write the true habits of the demo's people as profiles, for `generate --method steerx-cos --profiles`
+demo-habits: $(RUN)/habits.parquet
+$(RUN)/habits.parquet: | $(READY)
+	"$(BIN)/python" -m steerx_cli.demo habits $(RUN)
 
 ## demo-model: train the demo's language model, three quarters of an hour, or go on where that was stopped
 demo-model: $(READY)
@@ -91,6 +97,7 @@ bench: $(READY)
 	"$(BIN)/python" tests/bench/artifacts.py
 	"$(BIN)/python" tests/bench/data.py
 	"$(BIN)/python" tests/bench/score_tokens.py
+	"$(BIN)/python" tests/bench/generate.py
 
 ## readme: run the README's session again, write down what it prints, and draw its picture
 readme: $(READY)

@@ -12,7 +12,7 @@ from steerx_cli.core.schemas import ARTIFACTS, type_name
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "steerx_cli"
-READ_ALREADY = "generations"  # by `score-tokens --over generations`, before there is a stage that writes it
+READ_ALREADY = "profiles"  # by `generate --method steerx-cos`, before there is a stage that writes them
 PIPELINE = ["retrieve", "score-tokens", "smooth", "build-vector", "generate", "evaluate"]
 
 

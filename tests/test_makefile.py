@@ -64,6 +64,7 @@ def test_an_input_that_was_only_touched_costs_one_look(place: list[str], tmp_pat
 def test_the_demo_shows_what_came_out(place: list[str]) -> None:
     shown = make("demo", *place)
     assert "scores  8 rows, 4 users" in shown
+    assert "generations  4 rows, 4 users" in shown
     assert "provenance" in shown
 
 
@@ -91,3 +92,24 @@ def test_what_ships_is_made_again_only_when_that_is_asked() -> None:
         assert f"-m steerx_cli.demo {step} data/demo" in make("-n", f"demo-{step}")
     for target in ("demo", "check", "test", "bench", "readme"):
         assert "steerx_cli.demo" not in make("-n", target)
+
+
+def test_each_method_gets_what_it_needs(place: list[str], tmp_path: Path) -> None:
+    planned = {method: make("-n", "generate", *place, f"METHOD={method}", "LAM=0.3 0.6") for method in ("rag", "cos")}
+    planned["non-perso"] = make("-n", "generate", *place, "METHOD=non-perso")
+    planned["neutral"] = make("-n", "neutral", *place)
+    for method, commands in planned.items():
+        assert ("--lam 0.3 --lam 0.6" in commands) == (method == "cos")
+        assert ('steerx" retrieve' in commands) == (method != "non-perso")
+        assert ("--over histories" in commands) == (method == "neutral")
+    profiles = tmp_path / "profiles.parquet"
+    profiles.touch()
+    assert f"--profiles {profiles}" in make("-n", "generate", *place, "METHOD=steerx-cos", f"PROFILES={profiles}")
+
+
+def test_another_lambda_generates_again_and_nothing_else(place: list[str]) -> None:
+    make("generate", *place, "GENERATE=--max-new-tokens 2")
+    assert 'steerx"' not in make("generate", *place, "GENERATE=--max-new-tokens 2")
+    again = make("generate", *place, "GENERATE=--max-new-tokens 2", "LAM=0.9")
+    assert 'steerx" generate' in again
+    assert 'steerx" retrieve' not in again

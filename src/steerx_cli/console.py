@@ -218,7 +218,10 @@ def _heading(view: "View") -> Text:
 def _print_rows(console: Console, view: "View") -> None:
     for number, row in enumerate(view.rows, 1):
         console.print(Text(f"row {number}", style="bold"))
-        _print_pairs(console, [(name, readable(value)) for name, value in row.items()])
+        shown = {name: value for name, value in row.items() if name != view.text and value is not None}
+        _print_pairs(console, [(name, readable(value)) for name, value in shown.items()])
+        if view.text and row[view.text] is not None:
+            _print_wrapped(console, Text("\n".join(map(visible, row[view.text].splitlines()))))
 
 
 def _print_texts(console: Console, view: "View") -> None:
@@ -226,12 +229,17 @@ def _print_texts(console: Console, view: "View") -> None:
     shades = _shades(console)
     for number, row in enumerate(view.rows, 1):
         console.print(shading.headline(number, row))
-        for line in shading.shaded(row, shades).wrap(console, max(console.width - 2, 1)):
-            console.print(Text.assemble("  ", line), soft_wrap=True)
+        _print_wrapped(console, shading.shaded(row, shades))
         rest = [(name, readable(value)) for name, value in shading.remaining(row).items()]
         _print_pairs(console, [("largest Δ", shading.largest(row)), *rest])
     if view.rows:
         console.print(shading.legend(shades, with_anchors="anchors" in view.rows[0]))
+
+
+def _print_wrapped(console: Console, text: Text) -> None:
+    """A text as wide as the terminal."""
+    for line in text.wrap(console, max(console.width - 2, 1)):
+        console.print(Text.assemble("  ", line), soft_wrap=True)
 
 
 def _shades(console: Console) -> shading.Shades | None:

@@ -12,11 +12,12 @@ import support
 from steerx_cli.core.artifacts import read_footer
 from steerx_cli.core.order import user_order
 from steerx_cli.core.schemas import HISTORIES, QUERIES, TRUTH
+from steerx_cli.demo.descriptions import SAID, named
 from steerx_cli.demo.documents import block_of, item_of
 from steerx_cli.demo.exact import exact_deltas
-from steerx_cli.demo.files import OTHERS, history_id, others_of, query_id, write_world
+from steerx_cli.demo.files import OTHERS, history_id, others_of, query_id, write_habits, write_world
 from steerx_cli.demo.slots import SLOTS, Lengths
-from steerx_cli.demo.world import HISTORIES_EACH, Author, Review, authors
+from steerx_cli.demo.world import HISTORIES_EACH, Author, Choice, Review, authors
 from steerx_cli.lm.frames import PLAIN
 from steerx_cli.lm.prompt import Histories, History, Item, render
 from steerx_cli.lm.templates import load_task
@@ -216,3 +217,18 @@ def test_others_go_round_in_a_circle() -> None:
     assert others_of(HISTORIES_EACH - 2) == [HISTORIES_EACH - 1, 0, 1, 2]
     used = [other for number in range(HISTORIES_EACH) for other in others_of(number)]
     assert {used.count(number) for number in range(HISTORIES_EACH)} == {OTHERS}
+
+
+def test_the_true_habits_are_told_for_every_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steerx_cli.demo.files.authors", few)
+    write_habits(tmp_path / "habits.parquet", SEED)
+    told = {row["query_id"]: row for row in rows(tmp_path, "habits")}
+    assert set(told) == {query_id(author, number) for author in PEOPLE for number in range(len(author.next))}
+    for author in PEOPLE:
+        for number in range(len(author.next)):
+            row = told[query_id(author, number)]
+            assert (row["user_id"], row["item_id"]) == (author.user_id, None)
+            for slot, says in SAID.items():
+                values = ", ".join(named(Choice(slot, value)) for value in author.person.habits[slot])
+                assert f"{says}: {values}" in row["description"]
+            assert row["description"].count(":") == len(SAID)

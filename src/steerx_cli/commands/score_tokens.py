@@ -194,13 +194,20 @@ def score_tokens(
             retrieved=common.input("retrieved", retrieved),
             histories=common.input("histories", histories),
             queries=common.input("queries", queries),
-            generations=common.input("generations", generations),
+            generations=answers_of(over, generations),
         )
         measurement = Measurement(measure, model.request("Qwen/Qwen2.5-1.5B"), inputs, effects_scope(common))
     place = effects or effects_scope(common).output
     console.telling(
         telling, lambda progress: run(measurement, place, wanted, progress), first={"preset": common.preset}
     )
+
+
+def answers_of(over: str, generations: Path | None) -> Path | None:
+    """Each method's generations have a file of their own, so that one is to be named."""
+    if over == "histories":
+        return None
+    return needed(generations, "--generations", "a file (--generations runs/default/generations-rag.parquet)")
 
 
 def refuse_both(typed: typer.Context) -> None:

@@ -23,6 +23,8 @@ def typed(value: object) -> str:
     """A parameter as a person types it."""
     if isinstance(value, Mapping):
         return " ".join(f"{name}={part}" for name, part in value.items())
+    if isinstance(value, list):
+        return " ".join(map(typed, value))
     return "none" if value is None else str(value)
 
 

@@ -13,11 +13,13 @@ def _arguments(words: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(prog="python -m steerx_cli.demo", description=__doc__)
     steps = parser.add_subparsers(dest="step", required=True)
     world = steps.add_parser("world", help="write histories, queries and truth")
+    habits = steps.add_parser("habits", help="write everybody's true habits as profiles")
     model = steps.add_parser("model", help="train the model, or go on where that was stopped")
     gate = steps.add_parser("gate", help="measure the model, and write the table into README.md")
     anchors = steps.add_parser("anchors", help="hold anchors against the truth, and write the tables into README.md")
     for step in (world, model, gate, anchors):
         step.add_argument("folder", type=Path, help="the world's folder")
+    habits.add_argument("folder", type=Path, help="where habits.parquet goes")
     model.add_argument("--work", type=Path, required=True, help="where checkpoints are kept on the way")
     anchors.add_argument("--run", type=Path, required=True, help="where the scores are, by context and method")
     return parser.parse_args(words)
@@ -30,6 +32,11 @@ def _do(arguments: Namespace) -> Path:
 
         write_world(folder, SEED)
         return folder
+    if arguments.step == "habits":
+        from steerx_cli.demo.files import SEED, write_habits
+
+        write_habits(folder / "habits.parquet", SEED)
+        return folder / "habits.parquet"
     if arguments.step == "anchors":
         from steerx_cli.demo.anchors import compare
 

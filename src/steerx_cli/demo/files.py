@@ -12,11 +12,12 @@ from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.order import user_order
 from steerx_cli.core.outputs import Output, write_whole
 from steerx_cli.core.provenance import Record
-from steerx_cli.core.schemas import HISTORIES, QUERIES, TRUTH, Artifact
+from steerx_cli.core.schemas import HISTORIES, PROFILES, QUERIES, TRUTH, Artifact
+from steerx_cli.demo.descriptions import DESCRIBED, Anchor, describe
 from steerx_cli.demo.documents import item_of
 from steerx_cli.demo.exact import exact_deltas
 from steerx_cli.demo.slots import SLOTS
-from steerx_cli.demo.world import HISTORIES_EACH, Author, Review, Span, authors
+from steerx_cli.demo.world import HISTORIES_EACH, Author, Choice, Review, Span, authors
 
 SEED = 0  # of the world that ships
 OTHERS = 4  # histories that each exact Δ is computed with
@@ -25,11 +26,24 @@ _FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
 def write_world(folder: Path, seed: int) -> None:
     """Write histories, queries and truth; the same seed gives the same bytes."""
-    people = sorted(authors(seed), key=lambda author: user_order(author.user_id))
+    people = _in_order(seed)
     for artifact, rows in ((HISTORIES, _histories), (QUERIES, _queries), (TRUTH, _truths)):
-        record = Record(artifact.name, artifact.version, "demo-world", version("steerx"), {"seed": seed})
-        output = Output(folder / f"{artifact.name}.parquet", artifact, overwrite=True)
-        write_whole(output, record, [_table(artifact, rows(people))], len(people))
+        _write(folder / f"{artifact.name}.parquet", artifact, "demo-world", seed, rows(people), len(people))
+
+
+def write_habits(place: Path, seed: int) -> None:
+    """Write what `smooth` would find if it knew the truth: everybody's habits, worded as its descriptions are."""
+    people = _in_order(seed)
+    _write(place, PROFILES, "demo-habits", seed, _described(people), len(people))
+
+
+def _in_order(seed: int) -> list[Author]:
+    return sorted(authors(seed), key=lambda author: user_order(author.user_id))
+
+
+def _write(place: Path, artifact: Artifact, stage: str, seed: int, rows: Iterator[dict[str, Any]], users: int) -> None:
+    record = Record(artifact.name, artifact.version, stage, version("steerx"), {"seed": seed})
+    write_whole(Output(place, artifact, overwrite=True), record, [_table(artifact, rows)], users)
 
 
 def _table(artifact: Artifact, rows: Iterator[dict[str, Any]]) -> pa.Table:
@@ -69,6 +83,14 @@ def _queries(people: Sequence[Author]) -> Iterator[dict[str, Any]]:
                 "reference": review.text,
                 **_asked(review),
             }
+
+
+def _described(people: Sequence[Author]) -> Iterator[dict[str, Any]]:
+    for author in people:
+        choices = [Choice(slot, value) for slot in DESCRIBED for value in author.person.habits[slot]]
+        description = describe([[Anchor("", tuple(choices))]])
+        for number in range(len(author.next)):
+            yield {"user_id": author.user_id, "query_id": query_id(author, number), "description": description}
 
 
 def _asked(review: Review) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from steerx_cli.core.artifacts import artifact_of
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.provenance import Footer
-from steerx_cli.core.schemas import EFFECTS, SCORES, type_name
+from steerx_cli.core.schemas import EFFECTS, GENERATIONS, PROFILES, SCORES, type_name
 from steerx_cli.core.sources import Source, find_files
 
 
@@ -39,6 +39,11 @@ class View:
     def shaded(self) -> bool:
         """Whether the rows are texts with an effect for each token."""
         return self.artifact in (EFFECTS.name, SCORES.name)
+
+    @property
+    def text(self) -> str | None:
+        """The column whose texts are what the artifact is about, and are shown whole."""
+        return {PROFILES.name: "description", GENERATIONS.name: "response"}.get(self.artifact)
 
 
 def ancestors(footer: Footer) -> Iterator[Ancestor]:

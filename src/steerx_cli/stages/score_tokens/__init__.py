@@ -33,11 +33,12 @@ class Inputs:
     retrieved: Path
     histories: Path
     queries: Path
-    generations: Path
+    generations: Path | None = None  # where they are what is measured
 
     def sources(self, measure: Measure) -> dict[str, Source]:
         """Those that a measurement reads, the one whose users are worked on first."""
         if measure.over == "generations":
+            assert self.generations
             read = {"generations": (GENERATIONS, self.generations), "retrieved": (RETRIEVED, self.retrieved)}
         else:
             read = {"retrieved": (RETRIEVED, self.retrieved)}
