@@ -22,6 +22,8 @@ from steerx_cli.lm.plain import Effects, encode_prompt, log_probabilities, respo
 from steerx_cli.lm.pretrain import make_tokenizer
 from steerx_cli.lm.prompt import Block, EmptyHistory, Histories, History, Item, NoBlock, Prompt, render
 from steerx_cli.lm.templates import load_task
+from steerx_cli.stages import generate as writing
+from steerx_cli.stages.generate.settings import Settings
 from steerx_cli.stages.score_tokens import Inputs, Measurement, Wanted, run
 from steerx_cli.stages.score_tokens.texts import Measure
 
@@ -59,8 +61,10 @@ SHAPES: Mapping[str, dict[str, object]] = {
 }
 
 
-def save_model(folder: Path, shape: str = "qwen3", window: int = 2048, chat: bool = True) -> Path:
-    """A model whose probabilities differ widely, with a tokenizer that knows some words."""
+def save_model(
+    folder: Path, shape: str = "qwen3", window: int = 2048, chat: bool = True, ends: Sequence[int] = ()
+) -> Path:
+    """A model whose probabilities differ widely, with a tokenizer that knows some words; `ends` end what it writes."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     tokenizer = make_tokenizer([REVIEW.task.instruction, REVIEW.task.history_heading, *SHORT], 320)
@@ -68,6 +72,7 @@ def save_model(folder: Path, shape: str = "qwen3", window: int = 2048, chat: boo
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     length: dict[str, object] = {"n_positions" if shape == "gpt2" else "max_position_embeddings": window}
+    length |= {"eos_token_id": [*ends]} if ends else {}
     config = AutoConfig.for_model(
         shape, vocab_size=len(tokenizer), bos_token_id=None, **({"initializer_range": 0.3} | length | SHAPES[shape])
     )
@@ -98,7 +103,14 @@ def beside(asked: str, histories: Iterable[Row]) -> list[Row]:
 
 def generation(user: str, asked: str, lam: float | None, response: str) -> Row:
     """What was written for a query."""
-    return {"user_id": user, "query_id": asked, "item_id": None, "lam": lam, "response": response}
+    row = {"user_id": user, "query_id": asked, "item_id": None, "method": "cos" if lam else "rag", "lam": lam}
+    marks: Row = {"basis": row["method"], "histories": [], "history_cut": 0, "description_cut": 0, "prompt_tokens": []}
+    return {**row, **marks, "response": response, "token_ids": [], "thought": False, "finish": "end"}
+
+
+def profile(user: str, asked: str, description: str | None) -> Row:
+    """What is said of a user, for a query."""
+    return {"user_id": user, "query_id": asked, "item_id": None, "description": description}
 
 
 def world(texts: Mapping[str, Sequence[str]], queries: int = 2, top: int = 3) -> World:
@@ -118,17 +130,18 @@ def world(texts: Mapping[str, Sequence[str]], queries: int = 2, top: int = 3) ->
 
 
 def write(folder: Path, tables: World, **parameters: object) -> Path:
-    """Every table as an artifact, in the order of users; the parameters are those that retrieved was made with."""
+    """Every table as an artifact, in the order of users; the parameters are those of retrieved and of profiles."""
     for name, rows in tables.items():
         ordered = sorted(rows, key=lambda row: user_order(row["user_id"]))
         table = pa.Table.from_pylist(ordered, schema=ARTIFACTS[name].columns)
-        record = Record(name, ARTIFACTS[name].version, "test", "0", parameters if name == "retrieved" else {})
+        of_table = parameters if name in ("retrieved", "profiles") else {}
+        record = Record(name, ARTIFACTS[name].version, "test", "0", of_table)
         output = Output(folder / f"{name}.parquet", ARTIFACTS[name], overwrite=True)
         write_whole(output, record, [table], len({row["user_id"] for row in rows}))
     return folder
 
 
-# --- the stage --------------------------------------------------------------------------------------------------------
+# --- the stages -------------------------------------------------------------------------------------------------------
 
 
 def request(model: Path) -> ModelRequest:
@@ -159,6 +172,16 @@ def effects(
 ) -> tuple[list[Row], Mapping[str, int]]:
     """The rows that come of a measurement with some options changed, and the counts of its summary."""
     summary = measure(data, model, data / output, replace(how, **options), overwrite=True)
+    return rows_of(data / output), summary.counts
+
+
+def generate(
+    data: Path, model: Path, how: Settings, output: str = "generations.parquet", **scope: Any
+) -> tuple[list[Row], Mapping[str, int]]:
+    """The rows that are written for the people in `data`, and the counts of the summary."""
+    places = writing.Inputs(*(data / f"{name}.parquet" for name in ("queries", "retrieved", "profiles")))
+    place = Scope(output=data / output, **{"chunk_users": 64, "overwrite": True, **scope})
+    summary = writing.run(how, request(model), places, place, Silent())
     return rows_of(data / output), summary.counts
 
 

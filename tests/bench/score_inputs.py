@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel, Qwen3Config
 
 from steerx_cli.lm.prompt import History, Item
 from steerx_cli.lm.rows import Ids
 from steerx_cli.lm.score import Asked
-from steerx_cli.stages.score_tokens.texts import Other, as_given, in_tree
 
 # --- models -----------------------------------------------------------------------------------------------------------
 
@@ -51,7 +50,7 @@ SMALL = Shape("small", 8, 256, 8, 4, 32, 768, 32_000, False)
 QWEN = Shape("of Qwen3-0.6B's shape", 28, 1024, 16, 8, 128, 3072, 151_936, True)
 
 
-def make_model(shape: Shape) -> PreTrainedModel:
+def make_model(shape: Shape, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """Its weights are random: no figure depends on what they are."""
     torch.manual_seed(0)
     config = Qwen3Config(
@@ -64,7 +63,7 @@ def make_model(shape: Shape) -> PreTrainedModel:
         vocab_size=shape.words,
         tie_word_embeddings=shape.tied,
     )
-    model = Qwen3ForCausalLM(config)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
     model.eval()  # type: ignore[no-untyped-call]
     return model
 
@@ -74,7 +73,7 @@ def make_model(shape: Shape) -> PreTrainedModel:
 Texts = Callable[[Shape], list[Asked]]
 
 
-class _Writer:
+class Writer:
     """Pieces of text, in tokens."""
 
     def __init__(self, shape: Shape) -> None:
@@ -92,7 +91,7 @@ def _asked(before: Sequence[Ids], text: Ids) -> Asked:
 
 def pairs(texts: int, scale: int, shape: Shape) -> list[Asked]:
     """Each text after a prompt without others and after one with them; `scale` is the length of the task's prompt."""
-    writer = _Writer(shape)
+    writer = Writer(shape)
     task, nothing = writer.piece(scale, scale), writer.piece(2, 2)
     asked = []
     for _ in range(texts):
@@ -105,7 +104,7 @@ def pairs(texts: int, scale: int, shape: Shape) -> list[Asked]:
 def queries(users: int, each: int, shape: Shape) -> list[Asked]:
     """Users with six histories and so many queries each, every query with two of them: each after the other, and
     after none."""
-    writer = _Writer(shape)
+    writer = Writer(shape)
     task, nothing = writer.piece(48, 48), writer.piece(2, 2)
     asked = []
     for _ in range(users):
@@ -119,7 +118,10 @@ def queries(users: int, each: int, shape: Shape) -> list[Asked]:
 
 def all_others(count: int, order: str, shape: Shape) -> list[Asked]:
     """Each of a user's histories after all the others, in the order of `--context-order`."""
-    writer = _Writer(shape)
+    # Not above: a stage reads and writes files by libraries that the Python of a GPU's machine may not have.
+    from steerx_cli.stages.score_tokens.texts import Other, as_given, in_tree
+
+    writer = Writer(shape)
     task = writer.piece(48, 48)
     pieces = {str(index): (writer.piece(4, 8), writer.piece(8, 16)) for index in range(count)}
     named = [Other(name, History(Item(""), "")) for name in pieces]

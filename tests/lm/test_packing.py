@@ -1,12 +1,12 @@
 """Attention over pieces, against the whole square of scores of each text by itself."""
 
-import math
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from families import obvious_attention
 from steerx_cli.lm import attention, packing
 from steerx_cli.lm.attention import Unsupported, attend
 from steerx_cli.lm.packing import Packing, Piece
@@ -20,15 +20,6 @@ class Layer(torch.nn.Module):
     def __init__(self, **settings: Any) -> None:
         super().__init__()
         self.config = SimpleNamespace(**settings)
-
-
-def obvious(query: Any, key: Any, value: Any, scaling: float, window: int | None) -> Any:
-    """Every query of one text against every key up to its own, in float64."""
-    key, value = (tensor.double().repeat_interleave(HEADS // KEY_HEADS, 1) for tensor in (key, value))
-    scores = query.double() @ key.transpose(-1, -2) * scaling
-    at = torch.arange(key.shape[2])
-    seen = (at[None] <= at[:, None]) & (at[None] > at[:, None] - (window or key.shape[2]))
-    return (scores.masked_fill(~seen[-query.shape[2] :], -math.inf).softmax(-1) @ value).transpose(1, 2)
 
 
 class Texts:
@@ -56,11 +47,11 @@ class Texts:
     def row(self) -> Any:
         return [torch.cat([self.made[piece][part] for piece in self.pieces], 2) for part in range(3)]
 
-    def expected(self, scaling: float, window: int | None) -> Any:
+    def expected(self, scaling: float, window: int | None = None, *special: Any) -> Any:
         found = []
         for piece in self.pieces:
             keys, values = (torch.cat([self.made[one][part] for one in (*piece.above, piece)], 2) for part in (1, 2))
-            found.append(obvious(self.made[piece][0], keys, values, scaling, window))
+            found.append(obvious_attention(self.made[piece][0], keys, values, scaling, window, *special))
         return torch.cat(found, 1)
 
 
@@ -78,27 +69,33 @@ def attended(texts: Texts, **settings: Any) -> Any:
     return attend(Layer(), query, key, value, None, **settings)[0]
 
 
+@pytest.mark.parametrize("sinks", [None, torch.tensor([-1.0, 0.0, 1.0, 3.0])])
+@pytest.mark.parametrize("cap", [None, 0.7])
 @pytest.mark.parametrize("window", [None, 100, 6, 1])
 @pytest.mark.parametrize("scaling", [0.3, 1.0])
-def test_every_text_sees_itself_and_what_it_continues(texts: Texts, window: int | None, scaling: float) -> None:
-    found = attended(texts, scaling=scaling, sliding_window=window)
-    torch.testing.assert_close(found.double(), texts.expected(scaling, window), rtol=0, atol=1e-6)
+def test_every_text_sees_itself_and_what_it_continues(
+    texts: Texts, scaling: float, window: int | None, cap: float | None, sinks: torch.Tensor | None
+) -> None:
+    found = attended(texts, scaling=scaling, sliding_window=window, softcap=cap, s_aux=sinks)
+    torch.testing.assert_close(found.double(), texts.expected(scaling, window, cap, sinks), rtol=0, atol=1e-6)
 
 
 def test_the_way_of_gpus_finds_the_same(texts: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "_merged", packing._masked)
     found = attended(texts, scaling=0.3)
-    torch.testing.assert_close(found.double(), texts.expected(0.3, None), rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.double(), texts.expected(0.3), rtol=0, atol=1e-6)
 
 
 def test_without_a_scale_it_is_that_of_the_width(texts: Texts) -> None:
     found = attended(texts)
-    torch.testing.assert_close(found.double(), texts.expected(WIDTH**-0.5, None), rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.double(), texts.expected(WIDTH**-0.5), rtol=0, atol=1e-6)
+    capped = attended(texts, softcap=0.7)
+    torch.testing.assert_close(capped.double(), texts.expected(WIDTH**-0.5, None, 0.7), rtol=0, atol=1e-6)
 
 
 def test_what_says_nothing_is_taken(texts: Texts) -> None:
     told = {"dropout": 0.0, "is_causal": None, "position_ids": torch.zeros(1), "softcap": None, "unheard_of": None}
-    torch.testing.assert_close(attended(texts, **told).double(), texts.expected(WIDTH**-0.5, None), rtol=0, atol=1e-6)
+    torch.testing.assert_close(attended(texts, **told).double(), texts.expected(WIDTH**-0.5), rtol=0, atol=1e-6)
 
 
 def test_positions_go_on_where_the_pieces_above_end() -> None:

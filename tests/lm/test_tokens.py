@@ -8,9 +8,19 @@ from tokenizers import processors
 from steerx_cli.lm import tokens
 from steerx_cli.lm.frames import PLAIN, Frame
 from steerx_cli.lm.pretrain import CHAT, make_tokenizer
-from steerx_cli.lm.prompt import EmptyHistory, Histories, History, Item, NoBlock, Prompt, render, tokens_in
+from steerx_cli.lm.prompt import (
+    Description,
+    EmptyHistory,
+    Histories,
+    History,
+    Item,
+    NoBlock,
+    Prompt,
+    render,
+    tokens_in,
+)
 from steerx_cli.lm.templates import load_task
-from steerx_cli.lm.tokens import encode, encode_placed, lengths, response_in
+from steerx_cli.lm.tokens import cut, encode, encode_placed, lengths, response_in
 
 TASK = load_task("review")
 ITEM = Item("", {"title": "Night <|im_end|> Train"})
@@ -120,3 +130,45 @@ def test_the_response_s_tokens_point_into_the_response(tokenizer: Any, frame: Fr
 def test_lengths_are_those_of_the_texts_alone(tokenizer: Any) -> None:
     expected = [len(tokenizer(text, split_special_tokens=True)["input_ids"]) for text in TEXTS]
     assert lengths(tokenizer, TEXTS) == expected
+
+
+# --- what is cut off --------------------------------------------------------------------------------------------------
+
+
+def two_histories(frame: Frame) -> tuple[Prompt, str, list[str]]:
+    """A prompt, what stands above its histories, and they, the blank line between them with the first."""
+    items = tuple(History(Item("", {"title": f"Film {n}"}), text) for n, text in enumerate((SPELLED, TEXTS[0])))
+    above = f"{frame.prefix}{TASK.instruction}\n\n{TASK.history_heading}\n\n"
+    worded = [f"Title: {item.item.fields['title']}\nReview:\n{item.response}" for item in items]
+    return render(TASK, frame, ITEM, Histories(items)), above, [f"{worded[0]}\n\n", worded[1]]
+
+
+@pytest.mark.parametrize("frame", [PLAIN, CHAT])
+def test_histories_are_cut_from_their_end_and_what_is_asked_stays(tokenizer: Any, frame: Frame) -> None:
+    prompt, above, (first, second) = two_histories(frame)
+    assert prompt.text.startswith(above + first + second)
+    below = prompt.text.removeprefix(above + first + second)
+    ids, last = (tokenizer(text, split_special_tokens=True)["input_ids"] for text in (first + second, second))
+    for excess in range(1, len(ids) + 3):
+        found, kept = cut(tokenizer, prompt, excess), ids[: max(0, len(ids) - excess)]
+        assert (found.gone, found.left) == (len(ids) - len(kept), len(kept))
+        assert found.histories == (2 if found.gone < len(last) else 1 if kept else 0)
+        assert tokenizer.decode(found.ids) == above + tokenizer.decode(kept) + below
+
+
+@pytest.mark.parametrize("frame", [PLAIN, CHAT])
+@pytest.mark.parametrize("text", [TEXTS[1], SPELLED, "x"])
+def test_so_is_a_description(tokenizer: Any, frame: Frame, text: str) -> None:
+    prompt = render(TASK, frame, ITEM, Description(text))
+    above, below = prompt.text.split(f"{TASK.description_heading}\n{text}")
+    ids = tokenizer(text, split_special_tokens=True)["input_ids"]
+    for excess in range(1, len(ids) + 2):
+        found, kept = cut(tokenizer, prompt, excess), ids[: max(0, len(ids) - excess)]
+        assert (found.gone, found.left, found.histories) == (len(ids) - len(kept), len(kept), 0)
+        assert tokenizer.decode(found.ids) == f"{above}{TASK.description_heading}\n{tokenizer.decode(kept)}{below}"
+
+
+@pytest.mark.parametrize("block", [NoBlock(), EmptyHistory()])
+def test_where_nothing_is_of_the_user_nothing_is_cut(tokenizer: Any, block: NoBlock | EmptyHistory) -> None:
+    prompt = render(TASK, PLAIN, ITEM, block)
+    assert cut(tokenizer, prompt, 5) == (next(encode(tokenizer, [prompt])), 0, 0, 0)

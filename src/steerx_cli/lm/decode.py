@@ -16,7 +16,7 @@ import torch
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.causal import CausalLM, Mix
 from steerx_cli.lm.choose import choose
-from steerx_cli.lm.playback import Player, record_on_gpu
+from steerx_cli.lm.playback import Player, Record, record_on_gpu
 from steerx_cli.lm.rows import Ids
 from steerx_cli.lm.runs import NoRoom, Run, Runner
 from steerx_cli.lm.sampling import Sampling
@@ -63,7 +63,12 @@ class Decoder:
         self.most = decoding.batch_size  # at once; fewer after memory ran out
         on_cpu = lm.model.device.type == "cpu"
         self.grain = Grain() if on_cpu else Grain(rows=8, tokens=256)
-        self.record = None if on_cpu else record_on_gpu
+        self.record: Record | None = None if on_cpu else record_on_gpu
+
+    @property
+    def refill(self) -> int:
+        """How many begin together where others are on their way, who wait meanwhile: on a GPU some, on a CPU any."""
+        return max(1, min(self.grain.rows, self.most // 8))
 
     @torch.inference_mode()
     def write(self, requests: Sequence[Request]) -> tuple[list[list[Written]], Mapping[str, int]]:
@@ -158,8 +163,8 @@ class _Chunk:
     def _next(self) -> list[_Task]:
         """Those that can begin now: as many as there are free slots, and as one reading of prompts should hold."""
         free = self._decoder.most - len(self._running)
-        if self._running and free < min(self._decoder.grain.rows, len(self._waiting)):
-            return []  # on a GPU some at a time: while they are read, all others wait
+        if self._running and free < min(self._decoder.refill, len(self._waiting)):
+            return []
         group: list[_Task] = []
         unread: dict[tuple[int, int], int] = {}
         while self._waiting and len(group) < free:
@@ -245,6 +250,7 @@ class _Chunk:
         if self._decoder.most == 1:
             what = "it does not fit in memory: choose a smaller --batch-tokens, --max-new-tokens, dtype or model"
             ended = [(task, Written([], "failed", what)) for task in tasks]
+            self._decoder.most = self._decoder.decoding.batch_size  # the others may well fit together
         else:
             self._tally["batches halved for memory"] += 1
             self._decoder.most = max(1, len(tasks) // 2)

@@ -80,21 +80,15 @@ class Lane:
         """Free a row's slot; the last one moves into it."""
         row, last = self.owners.index(owner), len(self.owners) - 1
         tokens = self.lengths[last]
+        for there in (tensor for pair in self.layers.values() for tensor in pair):
+            if row < last:
+                there[row] = there[last]
+            there[last].zero_()  # what is masked still counts where it is no number
         if row < last:
-            for there in (tensor for pair in self.layers.values() for tensor in pair):
-                there[row, :, :tokens] = there[last, :, :tokens]
             self._tell(row, tokens, 1)
         self._tell(last, 0, 0)
         self.owners[row], self.lengths[row] = self.owners[last], tokens
         del self.owners[last], self.lengths[last]
-
-    def empty(self) -> None:
-        """Nobody is in it, and its memory is free."""
-        self.owners.clear()
-        self.lengths.clear()
-        self.layers.clear()
-        self.filled.zero_()
-        self._grows.zero_()
 
     def _tell(self, row: int, tokens: int, grows: int) -> None:
         self.filled[row], self._grows[row] = tokens, grows
@@ -103,10 +97,8 @@ class Lane:
         """Let every slot hold so many tokens; a quarter more, so that this is seldom done."""
         if tokens > self.room:
             room = self.grain.of_tokens(tokens + tokens // 4)
-            self.layers = {
-                layer: (self._wider(keys, room), self._wider(values, room))
-                for layer, (keys, values) in self.layers.items()
-            }
+            for layer, (keys, values) in self.layers.items():  # one after the other: both are never there of all
+                self.layers[layer] = self._wider(keys, room), self._wider(values, room)
 
     def _wider(self, old: torch.Tensor, room: int) -> torch.Tensor:
         new = old.new_zeros(self.slots, old.shape[1], room, old.shape[3])

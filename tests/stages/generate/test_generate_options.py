@@ -1,0 +1,247 @@
+"""`steerx generate` as it is typed: what decides what is written, where it goes, and what is refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import steerx_cli.stages.generate as stage
+from scorers import REVIEW, SHORT, profile, rows_of, save_model, world, write
+from steerx_cli.core.artifacts import read_footer
+from steerx_cli.core.schemas import GENERATIONS
+from steerx_cli.lm.sampling import Sampling
+from steerx_cli.stages.generate.settings import Settings, weights
+from support import Steerx, contents
+
+RUN = Path("runs/default")
+COMMON: dict[str, object] = {
+    "over": "queries",
+    "task": "review",
+    "task_fingerprint": REVIEW.task.fingerprint,
+    "prompt_format": "chat",
+    "max_new_tokens": 512,
+    "batch_size": 32,
+    "batch_tokens": 8192,
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    save_model(folder / "tiny")
+    save_model(folder / "chatless", chat=False)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(alone: Path, models: Path) -> Path:
+    """A working folder with a run in it, and a preset that names the model, the task and a λ."""
+    tables = world(dict.fromkeys("abc", SHORT[:3]))
+    del tables["generations"]
+    tables["profiles"] = [profile(row["user_id"], row["query_id"], f"{row['query_id']}!") for row in tables["queries"]]
+    write(alone / RUN, tables)
+    generate = f'[generate]\nmodel = "{models / "tiny"}"\nlam = 0.25\nmax-new-tokens = 3\n'
+    (alone / "mine.toml").write_text(f'task = "review"\n{generate}')
+    (alone / "none.toml").write_text("")
+    return alone
+
+
+def told(steerx: Steerx, *arguments: object, preset: str = "mine.toml") -> dict[str, Any]:
+    """The one JSON object that a run tells."""
+    code, out, err = steerx("generate", "--preset", preset, "--json", *arguments)
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def refused(steerx: Steerx, *arguments: object, preset: str = "mine.toml") -> str:
+    """The one sentence that it ends with; nothing is written."""
+    before = contents(Path())
+    code, out, err = steerx("generate", "--preset", preset, *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert err.startswith("Error: ")
+    assert contents(Path()) == before
+    assert not any(text in err for text in SHORT)
+    return err.removeprefix("Error: ").rstrip("\n")
+
+
+# --- what decides -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "also"),
+    [
+        ({"method": "non-perso"}, {}),
+        ({"method": "non-perso", "over": "histories"}, {}),
+        ({"method": "rag", "missing": "error"}, {"missing": "error"}),
+        ({"method": "cos", "lams": (0.5, -1.0)}, {"lam": [0.5, -1.0], "missing": "fallback"}),
+        (
+            {"method": "steerx-cos", "lams": (0.5,)},
+            {"lam": [0.5], "missing": "fallback", "profiles_of": "own"},
+        ),
+        (
+            {"method": "steerx-cos", "lams": (0.5,), "profiles_of": "other", "seed": 7},
+            {"lam": [0.5], "missing": "fallback", "profiles_of": "other", "seed": 7},
+        ),
+        (
+            {"method": "non-perso", "sampling": Sampling(0.5, 0.9), "seed": 7},
+            {"temperature": 0.5, "top_p": 0.9, "seed": 7},
+        ),
+    ],
+)
+def test_parameters_are_those_that_are_looked_at(how: dict[str, Any], also: dict[str, object]) -> None:
+    expected = {**COMMON, "method": how["method"], "over": how.get("over", "queries"), **also}
+    assert Settings(task=REVIEW.task, **how).parameters() == expected
+    unseen: dict[str, Any] = {"seed": 7} if "seed" not in also else {}
+    unseen |= {"missing": "error"} if how["method"] == "non-perso" else {}
+    assert replace(Settings(task=REVIEW.task, **how), **unseen).parameters() == expected
+
+
+@pytest.mark.parametrize("lam", [0.0, -1.0, 0.7, 40.0])
+def test_weights_have_the_sum_1(lam: float) -> None:
+    for method in ("non-perso", "rag", "cos", "steerx-cos"):
+        assert sum(weights(method, lam).values()) == pytest.approx(1)
+
+
+def test_every_option_is_in_the_provenance(steerx: Steerx) -> None:
+    given = {
+        "prompt_format": "plain",
+        "max_new_tokens": 2,
+        "temperature": 0.5,
+        "top_p": 0.5,
+        "seed": 3,
+        "batch_size": 2,
+        "batch_tokens": 50,
+        "missing": "error",
+        "profiles_of": "other",
+        "task": "abstract",
+    }
+    flags = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", value)]
+    summary = told(steerx, "--method", "steerx-cos", *flags, "--lam", 1, "--lam", 0, "--dry-run")
+    assert {name: summary["parameters"][name] for name in given} == given
+    assert summary["parameters"]["lam"] == [1.0, 0.0]
+    assert {*summary["inputs"]} == {"queries", "retrieved", "profiles"}
+    assert (summary["status"], summary["models"]["generator"]["id"]) == ("would run", "tiny")
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "read"),
+    [
+        (("non-perso",), "generations-non-perso", ["queries"]),
+        (("non-perso", "--over", "histories"), "neutral", ["retrieved"]),
+        (("rag",), "generations-rag", ["queries", "retrieved"]),
+        (("cos",), "generations-cos", ["queries", "retrieved"]),
+        (("steerx-cos",), "generations-steerx-cos", ["queries", "retrieved", "profiles"]),
+        (
+            ("steerx-cos", "--profiles-of", "other"),
+            "generations-steerx-cos-other",
+            ["queries", "retrieved", "profiles"],
+        ),
+    ],
+)
+def test_each_method_reads_what_it_needs_and_has_a_file_of_its_own(
+    given: tuple[str, ...], name: str, read: list[str], steerx: Steerx
+) -> None:
+    for path in RUN.iterdir():
+        if path.stem not in read:
+            path.unlink()
+    summary = told(steerx, "--method", *given)
+    assert summary["output"] == f"{RUN / name}.parquet"
+    assert [*summary["inputs"]] == read
+    rows = rows_of(RUN / f"{name}.parquet")
+    assert {row["method"] for row in rows} == {given[0]}
+    assert {row["lam"] for row in rows} == {0.25 if "cos" in given[0] else None}
+    assert {row["donor_id"] is None for row in rows} == {"other" not in given}
+    assert {len(row["token_ids"]) for row in rows} == {3}, "the preset's --max-new-tokens"
+    record = read_footer(RUN / f"{name}.parquet", GENERATIONS).record
+    assert record.parameters["method"] == given[0]
+    assert told(steerx, "--method", *given, "--seed", *("0" if "other" in given else "7"))["status"] == "up to date"
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+def test_what_has_no_default_has_to_be_named(steerx: Steerx, models: Path) -> None:
+    given: tuple[object, ...] = ("--task", "review", "--model", models / "tiny")
+    sentence = "neither {} nor a preset that sets it is given: name {}, or use --preset"
+    said = refused(steerx, *given, preset="none.toml")
+    assert said == sentence.format("--method", "a method (--method rag)")
+    for method in ("cos", "steerx-cos"):
+        said = refused(steerx, *given, "--method", method, preset="none.toml")
+        assert said == sentence.format("--lam", "a λ (--lam 0.7)")
+    said = refused(steerx, *given[2:], "--method", "rag", preset="none.toml")
+    assert said == sentence.format("--task", "a task (--task review)")
+    said = refused(steerx, *given[:2], "--method", "rag", preset="none.toml")
+    assert said == sentence.format("--model", "a model (--model Qwen/Qwen3-8B)")
+
+
+NEUTRAL = (
+    "--over histories asks for texts in which nothing is of the user, and --method {} steers: name --method non-perso"
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("rag", "--lam", 0.5), "--method rag has no λ: leave --lam out"),
+        (("non-perso", "--lam", 0), "--method non-perso has no λ: leave --lam out"),
+        (
+            ("cos", "--profiles-of", "other"),
+            "--method cos has no description: leave --profiles-of out, or name --method steerx-cos",
+        ),
+        (("rag", "--top-p", 0.9), "--top-p is given and nothing is drawn: name a --temperature above 0, too"),
+        (("rag", "--top-p", 0.9, "--temperature", 0), "--top-p is given and nothing is drawn: "),
+        (("cos", "--over", "histories"), NEUTRAL.format("cos")),
+        (("rag", "--over", "histories"), NEUTRAL.format("rag")),
+        (("cos", "--lam", "nan"), "--lam nan is no finite number"),
+        (("cos", "--lam", 1, "--lam", "inf"), "--lam inf is no finite number"),
+        (("cos", "--lam", 1, "--lam", "1.0"), "a --lam is given twice: each is a row of its own"),
+        (("cos", "--lam", 0, "--lam", "-0.0"), "a --lam is given twice: each is a row of its own"),
+        (("rag", "--temperature", "inf"), "--temperature inf draws nothing: choose a number above 0"),
+        (("rag", "--temperature", 1, "--top-p", 0), "--top-p 0 is no share: choose a number above 0, and 1 at the"),
+        (("rag", "--task", "poem"), "there is no task 'poem': name one of "),
+        (("rag", "--retrieved", "gone.parquet"), "gone.parquet does not exist: `steerx retrieve` writes retrieved"),
+        (("rag", "--queries", "gone.parquet"), "gone.parquet does not exist: `steerx import` writes queries"),
+        (("steerx-cos", "--profiles", "gone.parquet"), "gone.parquet does not exist: `steerx smooth` writes profiles"),
+        (("steerx-cos", "--profiles", RUN / "queries.parquet"), f"{RUN / 'queries.parquet'} holds queries, not profil"),
+        (("rag", "--output", RUN / "queries.parquet"), f"{RUN / 'queries.parquet'} is read and would be written: "),
+    ],
+)
+def test_it_is_refused_in_a_sentence_before_a_model_is_loaded(
+    given: tuple[object, ...], said: str, steerx: Steerx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "prepare", lambda *_: pytest.fail("a model was loaded"))
+    assert refused(steerx, "--method", *given).startswith(said)
+
+
+def test_what_a_preset_says_of_another_method_is_no_mistake(steerx: Steerx, here: Path) -> None:
+    lines = "profiles-of = 'other'\ntop-p = 0.5\n"
+    (here / "more.toml").write_text((here / "mine.toml").read_text() + lines)
+    for method in ("non-perso", "rag", "cos"):
+        parameters = told(steerx, "--method", method, "--dry-run", preset="more.toml")["parameters"]
+        assert not {"top_p", "profiles_of"} & {*parameters}
+        assert ("lam" in parameters) == (method == "cos")
+    parameters = told(steerx, "--method", "steerx-cos", "--dry-run", preset="more.toml")["parameters"]
+    assert (parameters["lam"], parameters["profiles_of"]) == ([0.25], "other")
+    assert told(steerx, "--method", "cos", "--lam", 2, "--dry-run")["parameters"]["lam"] == [2.0]
+
+
+def test_who_lacks_something_is_named_if_it_is_not_let_pass(steerx: Steerx) -> None:
+    tables = world(dict.fromkeys("abc", SHORT[:3]))
+    lacking = [row for row in tables["retrieved"] if row["query_id"] != "b-1"]
+    write(Path("less"), {"retrieved": lacking, "profiles": [profile("a", "a-0", None)]})
+    given = ("--retrieved", "less/retrieved.parquet", "--missing", "error")
+    for method in ("rag", "cos", "steerx-cos"):
+        code, _, err = steerx("generate", "--preset", "mine.toml", "--method", method, *given)
+        said = "Error: query 'b-1' of user 'b' has no histories, and --missing error does not let it pass"
+        assert (code, err.rstrip("\n")) == (2, said)
+    assert told(steerx, "--method", "non-perso", "--missing", "error")["rows"] == 6
+
+
+def test_a_chat_format_that_the_model_lacks_is_refused(steerx: Steerx, models: Path) -> None:
+    code, _, err = steerx("generate", "--preset", "mine.toml", "--method", "rag", "--model", models / "chatless")
+    said = "Error: this model's tokenizer has no chat template: use --prompt-format plain\n"
+    assert (code, err) == (2, said)
+    assert not [path for path in RUN.rglob("*") if "generations" in path.name]

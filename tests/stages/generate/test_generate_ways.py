@@ -1,0 +1,135 @@
+"""Many ways to one result: in shards, in chunks of any size, killed and resumed. The same bytes."""
+
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import steerx_cli.stages.generate as stage
+import support
+from scorers import REVIEW, SHORT, generate, profile, request, save_model, world, write
+from steerx_cli.core.errors import Interrupted
+from steerx_cli.core.job import Compute, Counts, Tables
+from steerx_cli.core.progress import Silent
+from steerx_cli.core.provenance import Shard
+from steerx_cli.lm.sampling import Sampling
+from steerx_cli.stages.generate.settings import Settings
+from steerx_cli.tools.merge import run as merge
+from support import python
+
+STEERX = Settings(
+    "steerx-cos", REVIEW.task, (0.5, 2.0), profiles_of="other", prompt_format="plain", max_new_tokens=5, batch_size=3
+)
+DRAWN = replace(STEERX, sampling=Sampling(1.5))
+COS = replace(DRAWN, method="cos", profiles_of="own", max_new_tokens=3)
+NEUTRAL = Settings("non-perso", REVIEW.task, over="histories", prompt_format="plain", max_new_tokens=5)
+
+
+def people(folder: Path, users: str) -> Path:
+    """Some who differ in how much there is of them; the first has no histories."""
+    tables = world({user: SHORT[: 2 + at % 3] for at, user in enumerate(users)})
+    tables["profiles"] = [profile(row["user_id"], row["query_id"], f"{row['query_id']}!") for row in tables["queries"]]
+    tables["retrieved"] = [row for row in tables["retrieved"] if row["user_id"] != users[0]]
+    del tables["generations"]
+    return write(folder, tables)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("models") / "tiny", ends=range(150, 170))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return people(tmp_path_factory.mktemp("people"), "abcdefg")
+
+
+def bytes_of(data: Path, model: Path, how: Settings, output: Path, **scope: Any) -> bytes:
+    """The file that comes of a run."""
+    generate(data, model, how, str(output), overwrite=False, **{"chunk_users": 2, **scope})
+    return output.read_bytes()
+
+
+@pytest.mark.parametrize("how", [STEERX, DRAWN, NEUTRAL], ids=["greedy", "drawn", "neutral"])
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_shards_merge_to_the_whole(how: Settings, count: int, data: Path, model: Path, tmp_path: Path) -> None:
+    whole = bytes_of(data, model, how, tmp_path / "whole.parquet")
+    paths = [tmp_path / f"{index}-of-{count}.parquet" for index in range(1, count + 1)]
+    for index, path in enumerate(paths, 1):
+        bytes_of(data, model, how, path, shard=Shard(index, count))
+    merge(paths, tmp_path / "merged.parquet", False, False, Silent())
+    assert (tmp_path / "merged.parquet").read_bytes() == whole
+
+
+@pytest.mark.parametrize("how", [STEERX, DRAWN, NEUTRAL], ids=["greedy", "drawn", "neutral"])
+def test_the_size_of_chunks_changes_no_row(how: Settings, data: Path, model: Path) -> None:
+    one, some, all_of_them = (generate(data, model, how, chunk_users=users) for users in (1, 3, 64))
+    assert one[0] == some[0] == all_of_them[0]
+    assert len(one[0]) == {"queries": 28, "histories": 18}[how.over]
+    assert {**one[1], "tokens run through the model": 0} == {**all_of_them[1], "tokens run through the model": 0}
+
+
+@pytest.mark.parametrize("stopped_at", [1, 3, 4])
+def test_interrupted_between_chunks_and_resumed_it_is_the_same(
+    stopped_at: int, data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = bytes_of(data, model, DRAWN, tmp_path / "whole.parquet")
+    done: list[int] = []
+
+    def stopping(*given: Any) -> Compute:
+        compute = real(*given)
+
+        def one(tables: Tables) -> tuple[object, Counts]:
+            done.append(len(tables["queries"]))
+            if len(done) == stopped_at:
+                raise KeyboardInterrupt
+            return compute(tables)
+
+        return one  # type: ignore[return-value]
+
+    real = stage.prepare
+    monkeypatch.setattr(stage, "prepare", stopping)
+    with pytest.raises(Interrupted):
+        bytes_of(data, model, DRAWN, tmp_path / "resumed.parquet")
+    assert bytes_of(data, model, DRAWN, tmp_path / "resumed.parquet") == expected
+    assert len(done) == 4 + 1, "what was finished is not done again"
+
+
+# --- killed -----------------------------------------------------------------------------------------------------------
+
+
+def forked(*work: Any) -> int | None:
+    """How a copy of this process ends that does some work."""
+    process = get_context("fork").Process(target=work[0], args=work[1:])
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def kill_and_resume(data: Path, model: Path, folder: Path, step: int) -> None:
+    """Be killed before every `step`-th line that writes, and resume; says how many lines came."""
+    compute = stage.prepare(request(model), COS, None)  # loaded once, and every copy of this process has it
+    stage.prepare = lambda *_: compute
+    expected, kills = folder / "whole.parquet", 0
+    assert forked(bytes_of, data, model, COS, expected) == 0
+    while forked(support.die_at_line, 1 + kills * step, bytes_of, data, model, COS, folder / f"{kills}.parquet"):
+        assert forked(bytes_of, data, model, COS, folder / f"{kills}.parquet") == 0
+        assert (folder / f"{kills}.parquet").read_bytes() == expected.read_bytes(), f"kill {kills}"
+        kills += 1
+    assert not [*folder.glob("*.parts")]
+    print(kills * step)
+
+
+def test_killed_before_a_line_that_writes_it_ends_with_the_same_bytes(model: Path, tmp_path: Path) -> None:
+    """Some lines of all: each one is tried in tests/core/test_job.py; here there is a model."""
+    script = (
+        f"import sys\nsys.path[:0] = {[str(Path(support.__file__).parent), str(Path(__file__).parent)]!r}\n"
+        "from pathlib import Path\nfrom test_generate_ways import kill_and_resume\n"
+        "kill_and_resume(*map(Path, sys.argv[1:]), step=97)"
+    )
+    (tmp_path / "out").mkdir()
+    code, out, err = python(script, str(people(tmp_path / "few", "abc")), str(model), str(tmp_path / "out"))
+    assert code == 0, err
+    assert int(out) > 400, "the run was shorter than it can be"
