@@ -23,7 +23,7 @@ settings = $(RUN)/.settings/$(1)/$(subst /,_,$(subst $(space),+,$(strip $(PRESET
 	$(firstword $(wildcard $(PRESET) src/steerx_cli/presets/$(PRESET).toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-world demo-habits demo-model demo-gate demo-anchors check format test bench readme clean
+.PHONY: help demo demo-world demo-habits demo-model demo-gate demo-anchors check format test bench bench-gpu readme clean
 
 ## help: this list
 help:
@@ -98,6 +98,10 @@ bench: $(READY)
 	"$(BIN)/python" tests/bench/data.py
 	"$(BIN)/python" tests/bench/score_tokens.py
 	"$(BIN)/python" tests/bench/generate.py
+
+## bench-gpu: decoding on a GPU, with what PYTHON has (torch, transformers, pyarrow); nothing is installed
+bench-gpu:
+	PYTHONPATH=src "$(PYTHON)" tests/bench/generate_gpu.py
 
 ## readme: run the README's session again, write down what it prints, and draw its picture
 readme: $(READY)

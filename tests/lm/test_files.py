@@ -28,7 +28,7 @@ NO_WEIGHTS = "has no weights here: get the whole model, with --pickled where it 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of fingerprints and an empty Hugging Face cache of the test's own, and no network."""
-    monkeypatch.setattr(files, "user_cache_dir", lambda name: str(tmp_path / "cache" / name))
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache" / name))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     return tmp_path / "cache" / "steerx" / "fingerprints.json"

@@ -12,7 +12,6 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.lm import files
 from steerx_cli.lm.encode import Encoder
 from steerx_cli.lm.models import ModelRequest, identify, load_encoder
 
@@ -26,7 +25,7 @@ BROKEN = (
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache of fingerprints of the test's own, and no network."""
-    monkeypatch.setattr(files, "user_cache_dir", lambda name: str(tmp_path / "cache" / name))
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache" / name))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
 
@@ -196,8 +195,8 @@ def test_gpu_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 def test_identify_loads_no_torch(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "tiny")
     code = (
-        "import sys; from steerx_cli.lm import encode, files, models;"
-        "files.user_cache_dir = lambda name: sys.argv[2];"
+        "import platformdirs, sys; from steerx_cli.lm import encode, models;"
+        "platformdirs.user_cache_dir = lambda name: sys.argv[2];"
         "models.identify(models.ModelRequest(sys.argv[1]));"
         "print({'torch', 'transformers'} & set(sys.modules))"
     )

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from steerx_cli.lm.models import Tokenizer
 
 _OPEN, _CLOSE = "<think>", "</think>"
-_THOUGHTS = re.compile(rf"\s*{_OPEN}.*?(?:{_CLOSE}\s*|\Z)", re.DOTALL)
+_CLOSED = rf"(?:\A\s*)?{_OPEN}.*?{_CLOSE}\s*"
+_UNCLOSED = rf"\s*{_OPEN}(?:(?!{_CLOSE}).)*\Z"
+_THOUGHTS = re.compile(f"{_CLOSED}|{_UNCLOSED}", re.DOTALL)
 
 
 class Answer(NamedTuple):
@@ -21,7 +23,7 @@ class Answer(NamedTuple):
 
 
 def without_thoughts(text: str) -> Answer:
-    """The text without its think blocks and the white space around them; one without an end takes all the rest."""
+    """The text without its think blocks and the white space behind them; one without an end takes all the rest."""
     answer, blocks = _THOUGHTS.subn("", text)
     return Answer(answer, blocks > 0)
 

@@ -46,21 +46,31 @@ _way: ContextVar[Way] = ContextVar("way")
 
 
 @contextmanager
-def attending(model: "Model", way: Way) -> Iterator[None]:
-    """Let a model's layers attend in this way; inside of another `attending` it costs next to nothing."""
+def borrowed(model: "Model") -> Iterator[None]:
+    """Have a model's layers ask here for their attention; inside of another `borrowed` it costs next to nothing."""
     from transformers import AttentionInterface
 
-    AttentionInterface.register(NAME, attend)
     before = model.config._attn_implementation
-    if before != NAME:
-        model.set_attn_implementation(NAME)
-    token = _way.set(way)
+    if before == NAME:
+        yield
+        return
+    AttentionInterface.register(NAME, attend)
+    model.set_attn_implementation(NAME)
     try:
         yield
     finally:
-        _way.reset(token)
-        if before != NAME:
-            model.set_attn_implementation(before)
+        model.set_attn_implementation(before)
+
+
+@contextmanager
+def attending(model: "Model", way: Way) -> Iterator[None]:
+    """Let a model's layers attend in this way."""
+    with borrowed(model):
+        token = _way.set(way)
+        try:
+            yield
+        finally:
+            _way.reset(token)
 
 
 # What models hand on to every attention, and what says nothing that is not known here.

@@ -1,6 +1,6 @@
 """A language model in two halves: the body turns ids into states, the head turns a state into log p of a token."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -188,11 +188,10 @@ class _Head:
         states = states.float()
         total = torch.full(tokens.shape, -torch.inf, device=states.device)
         chosen = torch.zeros_like(total)
-        step = _WORDS_ON_CPU if states.device.type == "cpu" else _WORDS_ON_GPU
-        for start in range(0, self.words, step):
-            logits = self._logits(states, slice(start, start + step))
-            here = (tokens >= start) & (tokens < start + step)
-            chosen[here] = logits[here, tokens[here] - start]
+        for words in self._some_words(states):
+            logits = self._logits(states, words)
+            here = (tokens >= words.start) & (tokens < words.stop)
+            chosen[here] = logits[here, tokens[here] - words.start]
             largest = logits.amax(-1, keepdim=True)  # logsumexp by hand: in place, it does not leave the cache
             total = torch.logaddexp(total, logits.sub_(largest).exp_().sum(-1).log_() + largest[:, 0])
         return chosen - total
@@ -206,12 +205,13 @@ class _Head:
         return torch.sum(weights * logits, 1)
 
     def _all_logits(self, states: torch.Tensor) -> torch.Tensor:
-        if self._weight.dtype == torch.float32:
-            return self._logits(states, slice(None))
-        parts = [
-            self._logits(states, slice(start, start + _WORDS_ON_GPU)) for start in range(0, self.words, _WORDS_ON_GPU)
-        ]
+        parts = [self._logits(states, words) for words in self._some_words(states)]
         return torch.cat(parts, -1)
+
+    def _some_words(self, states: torch.Tensor) -> Iterator[slice]:
+        """The vocabulary, some words after the other."""
+        step = _WORDS_ON_CPU if states.device.type == "cpu" else _WORDS_ON_GPU
+        yield from (slice(start, start + step) for start in range(0, self.words, step))
 
     def _logits(self, states: torch.Tensor, words: slice) -> torch.Tensor:
         bias = None if self._bias is None else self._bias[words].float()

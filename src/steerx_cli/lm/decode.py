@@ -14,6 +14,7 @@ from typing import TypeAlias
 import torch
 
 from steerx_cli.core.errors import SteerxError
+from steerx_cli.lm.attention import borrowed
 from steerx_cli.lm.causal import CausalLM, Mix
 from steerx_cli.lm.choose import choose
 from steerx_cli.lm.playback import Player, Record, record_on_gpu
@@ -74,7 +75,8 @@ class Decoder:
     def write(self, requests: Sequence[Request]) -> tuple[list[list[Written]], Mapping[str, int]]:
         """What comes of each set of weights of each request, and what that took."""
         tally: Counter[str] = Counter()
-        found = {(task.place, task.rule): written for task, written in _Chunk(self, requests, tally).run()}
+        with borrowed(self.lm.model):
+            found = {(task.place, task.rule): written for task, written in _Chunk(self, requests, tally).run()}
         return [[found[place, rule] for rule in range(len(r.weights))] for place, r in enumerate(requests)], tally
 
 
@@ -109,6 +111,10 @@ class _Task:
             weights[first[ids.tobytes()]] += weight  # type: ignore[assignment]  # a Counter adds up floats as well
         kept = {stream: float(weight) for stream, weight in sorted(weights.items()) if weight}
         return cls(place, rule, request, kept, Random(request.seed))
+
+    def length(self) -> int:
+        """Of its longest prompt."""
+        return max(len(self.request.streams[stream]) for stream in self.weights)
 
     def again(self) -> "_Task":
         """The same, from its beginning."""
@@ -182,7 +188,7 @@ class _Chunk:
         self._read_prompts({(task.place, stream) for task in group for stream in task.weights})
         reads = [self._read[task.place, stream] for task in group for stream in task.weights]
         states = torch.stack([read.state for read in reads])
-        for task in group:
+        for task in sorted(group, key=_Task.length, reverse=True):  # so that rows of about one length are neighbours
             for stream in task.weights:
                 self._slots.lanes[stream].take(task, self._read[task.place, stream].layers)
         self._running += group

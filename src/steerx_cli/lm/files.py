@@ -9,8 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_cache_dir
-
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.files import replacing
 
@@ -204,6 +202,8 @@ def _sha256(file: Path) -> str:
 
 
 def _cache_file() -> Path:
+    from platformdirs import user_cache_dir  # here, so that the engine alone needs less
+
     return Path(user_cache_dir("steerx")) / "fingerprints.json"
 
 

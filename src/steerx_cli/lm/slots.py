@@ -15,6 +15,7 @@ import torch
 
 from steerx_cli.lm.attention import KeysValues, Lookup, under_mask
 
+_BLOCK = 4  # rows that are looked at together on a CPU: what is masked is looked at, too, up to the longest of them
 Layers = dict[int, KeysValues]  # of one text, by layer: [heads, tokens, width] each
 
 
@@ -109,8 +110,10 @@ class Lane:
 
     def begin(self, fixed: bool) -> None:
         """Get ready for one more token in every row; with `fixed`, what is looked at does not hang on the lengths."""
-        self._looked_at = self.room if fixed else max(self.lengths, default=0) + 1
-        self._seen: dict[int | None, torch.Tensor] = {}
+        step = max(1, self.rows) if fixed else _BLOCK
+        self._blocks = [slice(start, min(start + step, self.rows)) for start in range(0, self.rows, step)]
+        self._looked_at = [self.room if fixed else max(self.lengths[block], default=0) + 1 for block in self._blocks]
+        self._seen: dict[tuple[int, int | None], torch.Tensor] = {}
 
     def attend(self, layer: int, lookup: Lookup) -> torch.Tensor:
         """Keep each row's new key and value, and look at all that it has: [rows, 1, heads, width]."""
@@ -118,19 +121,24 @@ class Lane:
         keys, values = self.layers[layer]
         places, filled = self._places[:rows], self.filled[:rows]
         keys[places, :, filled], values[places, :, filled] = lookup.key[:, :, 0], lookup.value[:, :, 0]
-        kept = keys[:rows, :, : self._looked_at], values[:rows, :, : self._looked_at]
         # Query heads that share a key head are as tokens of one, so that no key has to be copied for them.
         query = lookup.query.reshape(rows, keys.shape[1], -1, width)
-        return under_mask(lookup, query, kept, self._mask(rows, lookup.window)).reshape(rows, 1, heads, -1)
+        parts = []
+        for number, (block, looked_at) in enumerate(zip(self._blocks, self._looked_at, strict=True)):
+            kept = keys[block, :, :looked_at], values[block, :, :looked_at]
+            parts.append(under_mask(lookup, query[block], kept, self._mask(number, lookup.window)))
+        return torch.cat(parts).reshape(rows, 1, heads, -1)
 
-    def _mask(self, rows: int, window: int | None) -> torch.Tensor:
-        if window not in self._seen:
-            last, looked_at = self.filled[:rows, None], torch.arange(self._looked_at, device=self.device)
+    def _mask(self, number: int, window: int | None) -> torch.Tensor:
+        key = number, window
+        if key not in self._seen:
+            last = self.filled[self._blocks[number], None]
+            looked_at = torch.arange(self._looked_at[number], device=self.device)
             seen = looked_at <= last
             if window is not None:
                 seen &= looked_at > last - window
-            self._seen[window] = seen[:, None, None]
-        return self._seen[window]
+            self._seen[key] = seen[:, None, None]
+        return self._seen[key]
 
     def advance(self) -> None:
         """Every row in use has one token more."""

@@ -71,7 +71,7 @@ def cut(tokenizer: "Tokenizer", prompt: Prompt, excess: int) -> Cut:
     histories = prompt.histories
     span = Span(histories[0].start, histories[-1].end) if histories else prompt.description
     inside = tokens_in(span, prompt.text, tokens.offsets) if span else []
-    gone = set(inside[-excess:])
+    gone = set(inside[max(0, len(inside) - excess) :])
     ids = [token for place, token in enumerate(tokens.ids) if place not in gone]
     left = inside[: len(inside) - len(gone)]
     shown = sum(history.start <= tokens.offsets[left[-1]][0] for history in histories) if left else 0

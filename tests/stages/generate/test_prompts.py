@@ -220,7 +220,7 @@ def test_a_row_that_does_not_fit_fails_alone(narrow: Path, tmp_path: Path) -> No
     for row in failed:
         (tokens,) = row["prompt_tokens"]
         assert tokens > WINDOW
-        assert row["error"] == f"the input alone has {tokens} tokens, and the model takes {WINDOW}"
+        assert row["error"] == f"no room for an answer: the input has {tokens} tokens, and the model takes {WINDOW}"
         assert (row["finish"], row["response"], row["token_ids"], row["thought"]) == ("failed", "", [], False)
         assert (row["basis"], row["histories"]) == ("non-perso", [])
         assert row["history_cut"] > 100, "what was gone before it failed is kept"

@@ -62,7 +62,7 @@ class Donors:
         found: dict[str, list[str]] = defaultdict(list)
         for batch in profiles.batches():
             for row in batch.select(["user_id", "item_id", "description"]).to_pylist():
-                if row["item_id"] is None and row["description"]:
+                if row["item_id"] is None and (row["description"] or "").strip():
                     found[row["user_id"]].append(row["description"])
         return cls(found, seed)
 

@@ -58,7 +58,7 @@ class Generations:
         """One for each λ."""
         if not prompted.limit:
             tokens = max(map(len, prompted.streams.values()))
-            what = f"the input alone has {tokens} tokens, and the model takes {self._window}"
+            what = f"no room for an answer: the input has {tokens} tokens, and the model takes {self._window}"
             written = [Written([], "failed", what)] * len(self._settings.lams)
         rules = self._rules(prompted)
         of_rule = dict(zip(dict.fromkeys(rules), written, strict=False))
