@@ -101,7 +101,7 @@ bench: $(READY)
 
 ## bench-gpu: decoding on a GPU, with what PYTHON has (torch, transformers, pyarrow); nothing is installed
 bench-gpu:
-	PYTHONPATH=src "$(PYTHON)" tests/bench/generate_gpu.py
+	"$(PYTHON)" tests/bench/generate_gpu.py
 
 ## readme: run the README's session again, write down what it prints, and draw its picture
 readme: $(READY)

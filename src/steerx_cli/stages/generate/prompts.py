@@ -40,11 +40,12 @@ class Prompter:
         """The streams of each; the same prompt is tokenised once."""
         methods = [self._method(question) for question in questions]
         rendered = [
-            {stream: self._render(question, stream) for stream in {*STREAMS[method], NONE}}
+            {stream: self._render(question, stream) for stream in dict.fromkeys((*STREAMS[method], NONE))}
             for question, method in zip(questions, methods, strict=True)
         ]
         texts = {prompt.text: prompt for prompts in rendered for prompt in prompts.values()}
-        encoded = dict(zip(texts, encode(self._tokenizer, list(texts.values())), strict=True))
+        ids = (np.array(some, np.int32) for some in encode(self._tokenizer, list(texts.values())))
+        encoded = dict(zip(texts, ids, strict=True))
         return [self._fitted(*each, encoded) for each in zip(questions, methods, rendered, strict=True)]
 
     def _method(self, question: Question) -> str:
@@ -75,7 +76,7 @@ class Prompter:
     # --- the window ---------------------------------------------------------------------------------------------------
 
     def _fitted(
-        self, question: Question, method: str, prompts: Mapping[str, Prompt], encoded: Mapping[str, Sequence[int]]
+        self, question: Question, method: str, prompts: Mapping[str, Prompt], encoded: Mapping[str, Ids]
     ) -> Prompted:
         """Histories or a description that do not fit are cut; if nothing is left of them, it goes on without."""
         streams: dict[str, Ids] = {}
@@ -86,12 +87,12 @@ class Prompter:
             excess = 0 if self._room is None else len(ids) - self._room
             if excess > 0 and stream != NONE:
                 found = cut(self._tokenizer, prompts[stream], excess)
-                ids, gone[stream] = found.ids, found.gone
+                ids, gone[stream] = np.array(found.ids, np.int32), found.gone
                 if not found.left:
                     without = self._fitted(question, WITHOUT[stream], prompts, encoded)
                     return replace(without, gone={**without.gone, **gone})
                 shown = found.histories if stream == H else shown
-            streams[stream] = np.array(ids, np.int32)
+            streams[stream] = ids
         return Prompted(question, method, self._limit(streams), streams, shown, gone)
 
     @property
