@@ -58,6 +58,14 @@ def test_a_window_smaller_than_what_is_tried_out_is_no_trouble() -> None:
     assert (lm.window, lm.packs) == (4, True)
 
 
+@pytest.mark.parametrize(("stated", "ends"), [(None, {5}), (7, {5, 7}), ([5, 7, 9], {5, 7, 9})])
+def test_the_tokenizer_s_own_end_is_one_of_the_model_s(stated: int | list[int] | None, ends: set[int]) -> None:
+    model, tokenizer = random_model("qwen3"), make_tokenizer(["some words"], 300)
+    model.generation_config.eos_token_id = stated
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(5)
+    assert CausalLM(model, tokenizer).ends == ends
+
+
 def test_a_head_that_does_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model("qwen3")
     head = model.lm_head.forward

@@ -63,8 +63,9 @@ class CausalLM:
 
     @cached_property
     def ends(self) -> frozenset[int]:
-        """All of the tokens that end what the model writes."""
-        return end_tokens(self.model)
+        """All of the tokens that end what the model writes; that of a fine-tuned one may be its tokenizer's alone."""
+        own = getattr(self.tokenizer, "eos_token_id", None)
+        return end_tokens(self.model) | ({own} if own is not None else set())
 
     @torch.inference_mode()
     def states_packed(self, pieces: "Sequence[tuple[Piece, Sequence[int]]]") -> torch.Tensor:

@@ -53,7 +53,7 @@ def drawn(plain: Plain, before: list[int], seed: int, most: int) -> list[int]:
         kept = [each for each in shares if (total := total + each[0]) - each[0] < HOW.top_p]
         at = draw.random() * sum(share for share, _ in kept)
         token = next(-negative for share, negative in kept if (place := place + share) > at)
-        if token in ENDS:
+        if token in {*ENDS, plain.tokenizer.eos_token_id}:
             break
         ids.append(token)
     return ids
