@@ -6,13 +6,17 @@ import random
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Collection
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any, NamedTuple
 
+import pytest
+
+from steerx_cli.core.job import Compute, Tables
 from steerx_cli.core.progress import Silent
 from steerx_cli.core.provenance import Shard
 from steerx_cli.core.scope import Scope
@@ -106,6 +110,39 @@ def at_line(
         work(*arguments)
     finally:
         sys.settrace(before)
+    return came
+
+
+def forked(work: Callable[..., object], *arguments: object) -> int:
+    """How a copy of this process ends that does some work."""
+    copy = os.fork()
+    if not copy:
+        try:
+            work(*arguments)
+            os._exit(0)
+        finally:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
+
+
+def stop_before(chunk: int, stage: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Have Ctrl-C come before a stage's `chunk`-th chunk, once; the chunks are listed as they come."""
+    came: list[object] = []
+    real = stage.prepare
+
+    def stopping(*given: Any) -> Compute:
+        compute = real(*given)
+
+        def one(tables: Tables) -> Any:
+            came.append(tables)
+            if len(came) == chunk:
+                raise KeyboardInterrupt
+            return compute(tables)
+
+        return one
+
+    monkeypatch.setattr(stage, "prepare", stopping)
     return came
 
 

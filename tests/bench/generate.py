@@ -6,7 +6,6 @@ Every way is a process of its own; the ways take turns. Written to tests/bench/r
 alone tells the peak of a part of a run.
 """
 
-import argparse
 import os
 import sys
 import time
@@ -37,7 +36,7 @@ from bench.generate_inputs import (
 from bench.generate_same import BATCHES, NEAR, Agreement, agreement, refuse_far
 from bench.score_inputs import SMALL, TINY
 from bench.score_tokens import Aim, few, memory
-from bench.turns import Figures, Way, apart, middle, times
+from bench.turns import Figures, Way, apart, middle, times, write_page
 from steerx_cli.lm.decode import Request
 
 RESULTS = Path(__file__).parent / "results" / "generate.md"
@@ -287,16 +286,5 @@ def agreements() -> dict[str, Agreement]:
     }
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3)
-    asked = parser.parse_args()
-    text = page(bench(asked.runs), asked.runs)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(text)
-    print(text)
-
-
 if __name__ == "__main__":
-    main()
+    write_page(__doc__ or "", lambda runs: page(bench(runs), runs), RESULTS)

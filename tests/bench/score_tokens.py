@@ -6,7 +6,6 @@ Every measured run is a process of its own; the ones compared take turns. Writte
 tests/bench/results/score_tokens.md. Needs Linux, which alone tells the peak of a part of a run.
 """
 
-import argparse
 import os
 import sys
 import time
@@ -22,7 +21,7 @@ sys.path.append(str(Path(__file__).parents[1]))  # where pytest finds it, too
 from bench import score_peers as peers
 from bench.score_inputs import QWEN, SMALL, TINY, Shape, Texts, all_others, make_model, pairs, queries
 from bench.score_shares import PARTS, shares
-from bench.turns import Figures, Way, apart, middle, times
+from bench.turns import Figures, Way, apart, middle, times, write_page
 from steerx_cli.lm.score import Asked
 
 RESULTS = Path(__file__).parent / "results" / "score_tokens.md"
@@ -294,16 +293,5 @@ def bench(runs: int) -> Found:
     )
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3)
-    asked = parser.parse_args()
-    text = page(bench(asked.runs), asked.runs)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(text)
-    print(text)
-
-
 if __name__ == "__main__":
-    main()
+    write_page(__doc__ or "", lambda runs: page(bench(runs), runs), RESULTS)

@@ -1,11 +1,13 @@
 """Ways to do the same thing, each run in a process of its own, in turns."""
 
+import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 from statistics import median
 from typing import Any, TypedDict
 
@@ -29,6 +31,16 @@ class Way:
 
 
 Runs = Mapping[str, Sequence[Figures]]
+
+
+def write_page(described: str, page: Callable[[int], str], results: Path) -> None:
+    """Measure as often as is asked for on the command line; print and write."""
+    parser = argparse.ArgumentParser(description=described, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=3)
+    text = page(parser.parse_args().runs)
+    results.parent.mkdir(exist_ok=True)
+    results.write_text(text)
+    print(text)
 
 
 def _apart(way: Way, told: Connection) -> None:

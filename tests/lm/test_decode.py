@@ -2,136 +2,34 @@
 
 import copy
 import json
-from collections.abc import Callable, Collection, Sequence
-from functools import cache
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from families import FAMILIES, SLIDING, WORDS, random_model
+from families import FAMILIES, SLIDING, random_model
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.causal import CausalLM
 from steerx_cli.lm.choose import choose
 from steerx_cli.lm.decode import Decoder, Decoding, Request, Written
-from steerx_cli.lm.plain import Steered, steer
-from steerx_cli.lm.playback import Play, Record
-from steerx_cli.lm.rows import Ids
 from steerx_cli.lm.sampling import Sampling
-from steerx_cli.lm.slots import Grain, Lane
-
-UNPACKED = ("qwen2_moe",)  # it keeps its window to itself
-ANY_TOKENIZER: Any = None  # ids are asked for, not texts
-CLOSE = 1e-4  # of the two best logits, where either may be written
-
-# --- what is asked ----------------------------------------------------------------------------------------------------
-
-
-def methods(strength: float) -> list[tuple[str, tuple[tuple[float, ...], ...]]]:
-    """Which streams (with all histories, with the neutral ones, without any), and sets of weights for them."""
-    cos, steerx = (1 + strength, -strength), (1.0, strength, -strength)
-    return [
-        ("E", ((1.0,),)),
-        ("H", ((1.0,),)),
-        ("HE", (cos, (1.5, -0.5), (0.5, 0.5))),
-        ("HSE", (steerx,)),
-        ("HSE", ((0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (cos[0], 0.0, cos[1]), steerx, (0.2, 0.3, 0.5))),
-    ]
-
-
-LIMITS = (25, 3, 14, 8, 6, 1, 20, 4, 11, 5, 9, 16, 2, 7, 12)
-
-
-def requests() -> list[Request]:
-    """Each method three times; prompts that begin alike, below the sliding window and above; every kind of limit."""
-    draw, made = np.random.default_rng(0), list[Request]()
-
-    def ids(least: int, most: int) -> Ids:
-        return draw.integers(3, WORDS, draw.integers(least, most)).astype(np.int32)
-
-    opening = ids(20, 21)
-    for strength in (0.4, 3.0, -0.7):
-        for names, weights in methods(strength):
-            histories, asked, begun = ids(5, 40), ids(1, 12), opening[: draw.integers(1, 20)]
-            neutral = np.where(np.arange(len(histories)) % 3, histories, 7).astype(np.int32)
-            parts = {"H": [begun, histories, asked], "S": [begun, neutral, asked], "E": [begun, asked]}
-            streams = tuple(np.concatenate(parts[name]) for name in names)
-            made.append(Request(streams, weights, limit=LIMITS[len(made)]))
-    return [*made, made[3]]
-
-
-REQUESTS = requests()
-
-# --- what should be written -------------------------------------------------------------------------------------------
-
-
-def obvious(model: Any, asked: Sequence[Request], ends: Sequence[int]) -> list[list[Steered]]:
-    """The oracle's texts, by a model in float64."""
-    exact = copy.deepcopy(model).double()
-    return [
-        [steer(exact, [ids.tolist() for ids in one.streams], weights, ends, one.limit) for weights in one.weights]
-        for one in asked
-    ]
-
-
-def finish(steered: Steered) -> str:
-    """An end was chosen beside the tokens that are written, or there was none."""
-    return "end" if len(steered.margins) > len(steered.ids) else "limit"
-
-
-def check(found: Sequence[Sequence[Written]], true: Sequence[Sequence[Steered]]) -> None:
-    """Token for token the same; once at the most they part, where the oracle's two best are as good as equal."""
-    assert [len(some) for some in found] == [len(some) for some in true]
-    parted = 0
-    for written, steered in zip(chain(*found), chain(*true), strict=True):
-        if (written.ids, written.finish, written.error) != (steered.ids, finish(steered), None):
-            pairs = zip([*written.ids, None], [*steered.ids, None], strict=False)
-            at = next(place for place, (one, other) in enumerate(pairs) if one != other)
-            assert steered.margins[at] < CLOSE
-            parted += 1
-    assert parted <= 1
-
-
-class Known(NamedTuple):
-    """A family's end tokens, and what the oracle writes for REQUESTS."""
-
-    ends: list[int]
-    true: list[list[Steered]]
-
-
-def cut(steered: Steered, ends: Collection[int]) -> Steered:
-    """A text up to the first end in it."""
-    at = next((place for place, token in enumerate(steered.ids) if token in ends), None)
-    return steered if at is None else Steered(steered.ids[:at], steered.margins[: at + 1])
-
-
-@cache
-def known(family: str) -> Known:
-    """Each of the ends is found in a quarter of the texts at the most; half of them or so come to one."""
-    free = obvious(random_model(family), REQUESTS, ())
-    texts, ends = [steered.ids for steered in chain(*free)], set[int]()
-    for token in chain(*(ids[2:] for ids in texts)):
-        if sum(token in ids for ids in texts) <= len(texts) // 4 and sum(map(ends.isdisjoint, texts)) > len(texts) / 2:
-            ends.add(token)
-    return Known(sorted(ends), [[cut(steered, ends) for steered in some] for some in free])
-
-
-def load(family: str, ends: list[int] | None = None) -> CausalLM:
-    """A model that ends where `known` says, or where it is told to."""
-    model = random_model(family)
-    model.generation_config.eos_token_id = known(family).ends if ends is None else ends
-    return CausalLM(model, ANY_TOKENIZER)
-
-
-def write(lm: CausalLM, asked: Sequence[Request] = REQUESTS, batch: int = 8, **settings: Any) -> list[list[Written]]:
-    """What the engine writes."""
-    return Decoder(lm, Decoding(batch, **{"batch_tokens": 60, **settings})).write(asked)[0]
-
+from writers import (
+    ANY_TOKENIZER,
+    REQUESTS,
+    UNPACKED,
+    check,
+    finish,
+    known,
+    load,
+    obvious,
+    write,
+)
 
 # --- token for token --------------------------------------------------------------------------------------------------
 
@@ -275,132 +173,6 @@ def test_what_is_drawn_hangs_on_the_request_s_seed_alone() -> None:
     for batch in (1, 7, 32):
         assert write(lm, asked, batch=batch, sampling=sampling) == true
     assert sum(some[0].ids != steered[0].ids for some, steered in zip(true, known("llama").true, strict=True)) > 8
-
-
-# --- memory -----------------------------------------------------------------------------------------------------------
-
-
-def short_of_memory(lm: CausalLM, monkeypatch: pytest.MonkeyPatch, where: str, too_much: Callable[..., bool]) -> None:
-    """Let memory run out in the body, in the head or when slots grow, where it is asked for too much."""
-
-    def guarded(run: Callable[..., Any]) -> Callable[..., Any]:
-        def work(*given: Any, **named: Any) -> Any:
-            if too_much(*given, **named):
-                raise torch.OutOfMemoryError
-            return run(*given, **named)
-
-        return work
-
-    owner: Any = {"forward": lm._body, "mixed_logits": lm, "make_room": Lane}[where]
-    monkeypatch.setattr(owner, where, guarded(getattr(owner, where)))
-
-
-TOO_MUCH: dict[str, tuple[str, Callable[..., bool]]] = {
-    "prompts": ("forward", lambda input_ids, **_: input_ids.shape[1] > 9),
-    "step": ("forward", lambda input_ids, **_: input_ids.shape[0] > 6),
-    "head": ("mixed_logits", lambda _, mix: len(mix.states) > 5),
-    "slots": ("make_room", lambda lane, tokens: lane.slots * tokens > 300),
-}
-
-
-@pytest.mark.parametrize("where", TOO_MUCH)
-def test_where_memory_runs_out_fewer_are_written_at_once(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    lm = load("qwen3")
-    decoder = Decoder(lm, Decoding(batch_size=32))
-    short_of_memory(lm, monkeypatch, *TOO_MUCH[where])
-    found, tally = decoder.write(REQUESTS)
-    check(found, known("qwen3").true)
-    assert tally["batches halved for memory"] > 0
-    assert (decoder.most < 32) is (where != "prompts")  # these are read in more goes
-    again, tally = decoder.write(REQUESTS)
-    check(again, known("qwen3").true)
-    assert where == "prompts" or not tally["batches halved for memory"]  # it has learnt how many there can be
-
-
-@pytest.mark.parametrize("where", ["prompt", "step"])
-@pytest.mark.parametrize("batch", [1, 4, 32])
-def test_one_that_never_fits_fails_alone(where: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    lm, end, some = load("qwen3", []), 100, REQUESTS[:6]
-
-    def too_far(position_ids: torch.Tensor, **_: object) -> bool:
-        return bool(position_ids.max() >= end) and (where == "prompt" or position_ids.shape[1] == 1)
-
-    true = obvious(lm.model, some, ())
-    short_of_memory(lm, monkeypatch, "forward", too_far)
-    huge = Request((np.arange(3, 3 + end + 5, dtype=np.int32) % WORDS,), ((1.0,), (1.0,)), 25)
-    found = write(lm, [*some[:4], huge, *some[4:]], batch=batch)
-    check([*found[:4], *found[5:]], true)
-    said = "it does not fit in memory: choose a smaller --batch-tokens, --max-new-tokens, dtype or model"
-    assert found[4] == [Written([], "failed", said)] * 2
-
-
-# --- no numbers -------------------------------------------------------------------------------------------------------
-
-
-NO_NUMBERS = "the model gives logits that are no numbers: try --dtype float32"
-
-
-def poisoned(steered: Steered, token: int) -> Written:
-    """A text of a model that knows one token no more: it fails once it has read it."""
-    at = steered.ids.index(token) + 1 if token in steered.ids else len(steered.margins)
-    failed = at < len(steered.margins)
-    return Written(steered.ids[:at], *(("failed", NO_NUMBERS) if failed else (finish(steered),)))
-
-
-@pytest.mark.parametrize("sampling", [None, Sampling(top_p=1e-9)])
-@pytest.mark.parametrize("batch", [1, 3, 32])
-def test_one_whose_logits_are_no_numbers_fails_alone(batch: int, sampling: Sampling | None) -> None:
-    """One has what the model does not know in its prompt, others write it on their way."""
-    lm, true = load("qwen3"), known("qwen3").true
-    given = {token for one in REQUESTS for ids in one.streams for token in ids.tolist()}
-    texts = [steered.ids for steered in chain(*true)]
-    unknown = next(token for token in range(WORDS) if token not in given.union(*texts))
-    written = next(token for ids in texts for token in ids[1:-1] if token not in given)
-    for token in (unknown, written):
-        lm.model.get_parameter("model.embed_tokens.weight").data[token] = torch.nan
-    bad = Request((np.array([9, 8, unknown, *range(3, 50)], np.int32),), ((1.0,),), 20)
-    found = write(lm, [bad, *REQUESTS], batch=batch, sampling=sampling)
-    assert found[0] == [Written([], "failed", NO_NUMBERS)]
-    assert found[1:] == [[poisoned(steered, written) for steered in some] for some in true]
-    failed = sum(each.finish == "failed" for each in chain(*found))
-    assert 1 < failed < len(texts) // 2
-
-
-# --- the way of GPUs --------------------------------------------------------------------------------------------------
-
-
-def played_back(times: int) -> Record:
-    """A way to record that does the work so often while it records."""
-
-    def record(work: Play) -> Play:
-        for _ in range(times):
-            work()
-        return work
-
-    return record
-
-
-@pytest.mark.parametrize("grain", [Grain(rows=8, tokens=256), Grain(rows=3, tokens=5)])
-@pytest.mark.parametrize(("batch", "times"), [(1, 1), (5, 3), (32, 3)])
-@pytest.mark.parametrize("family", ["qwen3", "gpt_oss"])
-def test_steps_that_are_played_back_write_the_same(family: str, batch: int, times: int, grain: Grain) -> None:
-    decoder = Decoder(load(family), Decoding(batch, batch_tokens=60))
-    decoder.grain, decoder.record = grain, played_back(times)
-    found, tally = decoder.write(REQUESTS)
-    check(found, known(family).true)
-    assert not tally["batches whose steps cannot be played back"]
-
-
-def test_a_model_whose_steps_cannot_be_recorded_is_run_step_by_step() -> None:
-    def record(work: Play) -> Play:
-        work()
-        raise RuntimeError("operation not permitted when stream is capturing")
-
-    decoder = Decoder(load("qwen3"), Decoding(8))
-    decoder.grain, decoder.record = Grain(rows=8, tokens=16), record
-    found, tally = decoder.write(REQUESTS)
-    check(found, known("qwen3").true)
-    assert tally["batches whose steps cannot be played back"] == 1
 
 
 # --- a story ----------------------------------------------------------------------------------------------------------

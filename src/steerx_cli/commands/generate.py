@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from steerx_cli import console
-from steerx_cli.commands.options import FILES, Common, Model, Seed, Telling, bundled, needed
+from steerx_cli.commands.options import FILES, Common, Model, Seed, Task, Telling, bundled, needed
 from steerx_cli.core.errors import SteerxError
 
 STEERING = "How it is steered"
@@ -49,16 +49,7 @@ def generate(
             rich_help_panel=STEERING,
         ),
     ] = "fallback",
-    task: Annotated[
-        str | None,
-        typer.Option(
-            "--task",
-            help="A task prompt by name, or a TOML file of your own.",
-            metavar="NAME|FILE",
-            show_default=False,
-            rich_help_panel=WRITING,
-        ),
-    ] = None,
+    task: Task = None,
     over: Annotated[
         Literal["queries", "histories"],
         typer.Option(

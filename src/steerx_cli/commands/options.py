@@ -108,6 +108,15 @@ Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace an output that was made with other settings.", rich_help_panel=FILES),
 ]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        help="The wording of the prompts: review, topic, … or a TOML file of your own.",
+        metavar="NAME|FILE",
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from steerx_cli import console
-from steerx_cli.commands.options import FILES, Common, Model, Seed, Telling, bundled, needed
+from steerx_cli.commands.options import FILES, Common, Model, Seed, Task, Telling, bundled, needed
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.scope import Scope
 
@@ -81,15 +81,7 @@ def score_tokens(
         ),
     ] = None,
     seed: Seed = 0,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            "--task",
-            help="The wording of the prompts: review, topic, … or a TOML file.",
-            show_default=False,
-            rich_help_panel=EFFECT,
-        ),
-    ] = None,
+    task: Task = None,
     over: Annotated[
         Literal["histories", "generations"],
         typer.Option(

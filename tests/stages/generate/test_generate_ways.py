@@ -1,7 +1,6 @@
 """Many ways to one result: in shards, in chunks of any size, killed and resumed. The same bytes."""
 
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,12 @@ import steerx_cli.stages.generate as stage
 import support
 from scorers import REVIEW, SHORT, generate, profile, request, save_model, world, write
 from steerx_cli.core.errors import Interrupted
-from steerx_cli.core.job import Compute, Counts, Tables
 from steerx_cli.core.progress import Silent
 from steerx_cli.core.provenance import Shard
 from steerx_cli.lm.sampling import Sampling
 from steerx_cli.stages.generate.settings import Settings
 from steerx_cli.tools.merge import run as merge
-from support import python
+from support import forked, python, stop_before
 
 STEERX = Settings(
     "steerx-cos", REVIEW.task, (0.5, 2.0), profiles_of="other", prompt_format="plain", max_new_tokens=5, batch_size=3
@@ -76,21 +74,7 @@ def test_interrupted_between_chunks_and_resumed_it_is_the_same(
     stopped_at: int, data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = bytes_of(data, model, DRAWN, tmp_path / "whole.parquet")
-    done: list[int] = []
-
-    def stopping(*given: Any) -> Compute:
-        compute = real(*given)
-
-        def one(tables: Tables) -> tuple[object, Counts]:
-            done.append(len(tables["queries"]))
-            if len(done) == stopped_at:
-                raise KeyboardInterrupt
-            return compute(tables)
-
-        return one  # type: ignore[return-value]
-
-    real = stage.prepare
-    monkeypatch.setattr(stage, "prepare", stopping)
+    done = stop_before(stopped_at, stage, monkeypatch)
     with pytest.raises(Interrupted):
         bytes_of(data, model, DRAWN, tmp_path / "resumed.parquet")
     assert bytes_of(data, model, DRAWN, tmp_path / "resumed.parquet") == expected
@@ -98,14 +82,6 @@ def test_interrupted_between_chunks_and_resumed_it_is_the_same(
 
 
 # --- killed -----------------------------------------------------------------------------------------------------------
-
-
-def forked(*work: Any) -> int | None:
-    """How a copy of this process ends that does some work."""
-    process = get_context("fork").Process(target=work[0], args=work[1:])
-    process.start()
-    process.join()
-    return process.exitcode
 
 
 def kill_and_resume(data: Path, model: Path, folder: Path, step: int) -> None:

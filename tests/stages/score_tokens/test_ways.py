@@ -1,9 +1,6 @@
 """Many ways to one result: measured and cut at once or apart, in shards, killed and resumed. The same bytes."""
 
 import json
-import os
-import traceback
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -15,17 +12,15 @@ import support
 from scorers import REVIEW, SHORT, measure, request, rows_of, save_model, world, write
 from steerx_cli.core.artifacts import read_footer
 from steerx_cli.core.errors import Interrupted, SteerxError
-from steerx_cli.core.job import Compute, Counts, Tables
 from steerx_cli.core.progress import Silent
 from steerx_cli.core.provenance import Shard
 from steerx_cli.core.schemas import EFFECTS
 from steerx_cli.core.scope import Scope
-from steerx_cli.lm.models import ModelRequest, identify
+from steerx_cli.lm.models import identify
 from steerx_cli.stages.score_tokens import Wanted, run
 from steerx_cli.stages.score_tokens.cut import Cut
-from steerx_cli.stages.score_tokens.texts import Measure
 from steerx_cli.tools.merge import run as merge
-from support import Steerx, python
+from support import Steerx, forked, python, stop_before
 
 TAU = Cut("causal", 0.1, None)
 NUMBERS = ("log_p_history", "log_p_empty", "delta")
@@ -182,38 +177,11 @@ def test_interrupted_between_chunks_and_resumed_it_is_the_same(
     stopped_at: int, data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = both(data, model, tmp_path / "whole", TAU)
-    done: list[int] = []
-
-    def stopping(request: ModelRequest, measure: Measure) -> Compute:
-        compute = real(request, measure)
-
-        def one(tables: Tables) -> tuple[object, Counts]:
-            done.append(len(tables["retrieved"]))
-            if len(done) == stopped_at:
-                raise KeyboardInterrupt
-            return compute(tables)
-
-        return one  # type: ignore[return-value]
-
-    real = stage.prepare
-    monkeypatch.setattr(stage, "prepare", stopping)
+    done = stop_before(stopped_at, stage, monkeypatch)
     with pytest.raises(Interrupted):
         both(data, model, tmp_path / "resumed", TAU)
     assert both(data, model, tmp_path / "resumed", TAU) == expected
     assert len(done) == 4 + 1, "what was finished is not done again"
-
-
-def forked(work: Callable[..., object], *arguments: object) -> int:
-    """How a copy of this process ends that does some work."""
-    child = os.fork()
-    if not child:
-        try:
-            work(*arguments)
-            os._exit(0)
-        finally:
-            traceback.print_exc()
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def kill_and_resume(data: Path, model: Path, folder: Path, step: int) -> None:
