@@ -14,7 +14,6 @@ from steerx_cli.lm.decode import Decoder, Decoding, Request, Written
 from steerx_cli.lm.plain import Steered, steer
 from steerx_cli.lm.rows import Ids
 
-UNPACKED = ("qwen2_moe",)  # it keeps its window to itself
 ANY_TOKENIZER: Any = None  # ids are asked for, not texts
 CLOSE = 1e-4  # of the two best logits, where either may be written
 

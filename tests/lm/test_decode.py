@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from families import FAMILIES, SLIDING, random_model
+from families import FAMILIES, SLIDING, UNPACKED, random_model
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.causal import CausalLM
 from steerx_cli.lm.choose import choose
@@ -22,7 +22,6 @@ from steerx_cli.lm.sampling import Sampling
 from writers import (
     ANY_TOKENIZER,
     REQUESTS,
-    UNPACKED,
     check,
     finish,
     known,

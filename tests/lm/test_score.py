@@ -9,14 +9,13 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM
 
-from families import FAMILIES, WORDS, random_model
+from families import FAMILIES, UNPACKED, WORDS, random_model
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.causal import CausalLM
 from steerx_cli.lm.packing import Piece
 from steerx_cli.lm.plain import log_probabilities
 from steerx_cli.lm.score import Asked, Scorer
 
-UNPACKED = ("qwen2_moe",)  # it keeps its window to itself
 ANY_TOKENIZER: Any = None  # ids are asked for, not texts
 
 
