@@ -104,7 +104,10 @@ def test_each_method_gets_what_it_needs(place: list[str], tmp_path: Path) -> Non
         assert ("--over histories" in commands) == (method == "neutral")
     profiles = tmp_path / "profiles.parquet"
     profiles.touch()
-    assert f"--profiles {profiles}" in make("-n", "generate", *place, "METHOD=steerx-cos", f"PROFILES={profiles}")
+    for method, control in {"steerx-cos": "", "steerx-cos-other": "--profiles-of other "}.items():
+        planned[method] = make("-n", "generate", *place, f"METHOD={method}", f"PROFILES={profiles}", "LAM=2")
+        words = " ".join(planned[method].replace("\\", "").split())
+        assert f"--method steerx-cos {control}--lam 2 --profiles {profiles}" in words
 
 
 def test_another_lambda_generates_again_and_nothing_else(place: list[str]) -> None:

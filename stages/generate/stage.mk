@@ -1,17 +1,19 @@
 # Each method has a file of its own, so several can lie in one run.
 METHOD   ?= cos
 PROFILES ?= $(RUN)/profiles.parquet
-# LAM may name several λ, as in LAM="0.3 0.5"; the methods that have none do not get them.
-lams = $(if $(filter cos steerx-cos,$(1)),$(addprefix --lam ,$(LAM)))
+# LAM may name several λ, as in LAM="0.3 0.5"; each method gets the options that it has.
+of_method = --method $(patsubst %-other,%,$(1)) $(if $(filter %-other,$(1)),--profiles-of other) \
+	$(if $(findstring cos,$(1)),$(addprefix --lam ,$(LAM))) $(if $(findstring steerx,$(1)),--profiles $(PROFILES))
+generated = $(patsubst %,$(RUN)/generations-%.parquet,$(1))
 
-## generate: what the model writes for each query, by METHOD=non-perso, rag, cos or steerx-cos
+## generate: what the model writes for each query, by METHOD=non-perso, rag, cos, steerx-cos or steerx-cos-other
 .PHONY: generate neutral
 generate: $(RUN)/generations-$(METHOD).parquet
-$(RUN)/generations-non-perso.parquet $(RUN)/generations-rag.parquet $(RUN)/generations-cos.parquet $(RUN)/generations-steerx-cos.parquet: \
+$(call generated,non-perso rag cos steerx-cos steerx-cos-other): \
 $(RUN)/generations-%.parquet: $(QUERIES) $(call settings,generate,$(LAM) $(GENERATE)) | $(READY)
-	$(STEERX) generate $(COMMON) --method $* --queries $(QUERIES) --profiles $(PROFILES) $(call lams,$*) $(GENERATE)
-$(RUN)/generations-rag.parquet $(RUN)/generations-cos.parquet $(RUN)/generations-steerx-cos.parquet: $(RUN)/retrieved.parquet
-$(RUN)/generations-steerx-cos.parquet: $(PROFILES)
+	$(STEERX) generate $(COMMON) --queries $(QUERIES) $(call of_method,$*) $(GENERATE)
+$(call generated,rag cos steerx-cos steerx-cos-other): $(RUN)/retrieved.parquet
+$(call generated,steerx-cos steerx-cos-other): $(PROFILES)
 
 ## neutral: what the model writes for the retrieved histories' own inputs, with nothing of the user
 neutral: $(RUN)/neutral.parquet

@@ -113,6 +113,8 @@ class Bench:
 
         def write(requests: Sequence[Request]) -> peers.Tokens:
             found, tally = own.write(requests)
+            if tally["batches halved for memory"]:
+                raise torch.OutOfMemoryError  # as for the ways that do not try again
             self.tally.update({name: count for name, count in tally.items() if name.startswith("batches")})
             return [written.ids for (written,) in found]
 

@@ -99,7 +99,7 @@ def test_logits_that_are_no_numbers_choose_nothing(sampling: Sampling | None) ->
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.inf, math.nan])
 def test_a_temperature_that_draws_nothing_is_refused(temperature: float) -> None:
-    said = f"--temperature {temperature:g} draws nothing: choose a number above 0"
+    said = f"--temperature {temperature:g} draws nothing: choose a finite number above 0"
     with pytest.raises(SteerxError, match=f"^{re.escape(said)}$"):
         Sampling(temperature)
 

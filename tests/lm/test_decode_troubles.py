@@ -51,10 +51,64 @@ def test_where_memory_runs_out_fewer_are_written_at_once(where: str, monkeypatch
     found, tally = decoder.write(REQUESTS)
     check(found, known("qwen3").true)
     assert tally["batches halved for memory"] > 0
-    assert (decoder.most < 32) is (where != "prompts")  # these are read in more goes
-    again, tally = decoder.write(REQUESTS)
-    check(again, known("qwen3").true)
-    assert where == "prompts" or not tally["batches halved for memory"]  # it has learnt how many there can be
+    again, halved = decoder.write(REQUESTS)
+    assert (again, halved) == (found, tally), "what was learnt of memory does not cross a chunk"
+
+
+def test_a_cpu_says_in_its_own_way_that_memory_ran_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    lm = load("qwen3")
+    grown = Lane.make_room
+
+    def make_room(lane: Lane, tokens: int) -> None:
+        if lane.slots * tokens > 300:
+            torch.empty(2**62, dtype=torch.uint8)
+        grown(lane, tokens)
+
+    monkeypatch.setattr(Lane, "make_room", make_room)
+    found, tally = Decoder(lm, Decoding(batch_size=32)).write(REQUESTS)
+    check(found, known("qwen3").true)
+    assert tally["batches halved for memory"] > 0
+
+
+def test_other_errors_are_nothing_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    lm = load("qwen3")
+    monkeypatch.setattr(lm, "mixed_logits", lambda *_: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(RuntimeError, match="size"):
+        write(lm)
+
+
+def test_there_are_no_more_slots_than_there_is_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    lm, slots, grown = load("qwen3"), set[int](), Lane.make_room
+
+    def make_room(lane: Lane, tokens: int) -> None:
+        slots.add(lane.slots)
+        grown(lane, tokens)
+
+    monkeypatch.setattr(Lane, "make_room", make_room)
+    check(write(lm, REQUESTS[:2], batch=1_000_000), known("qwen3").true[:2])
+    assert slots == {2}
+
+
+@pytest.mark.parametrize("count", [1, 4, 8])
+def test_what_never_fits_costs_the_others_little(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lm = load("qwen3", [])
+    short_of_memory(lm, monkeypatch, "make_room", lambda _, tokens: tokens > 100)
+    huge = [Request((np.arange(100 + at, dtype=np.int32) % WORDS,), ((1.0,),), 25) for at in range(count)]
+    small = [Request((np.arange(5 + at, dtype=np.int32),), ((1.0,),), 5) for at in range(32)]
+    asked = [each for pair in zip(small, huge, strict=False) for each in pair] + small[count:]
+    found, tally = Decoder(lm, Decoding(batch_size=16)).write(asked)
+    failed = [written.finish == "failed" for (written,) in found]
+    assert failed == [len(one.streams[0]) >= 100 for one in asked]
+    assert tally["batches halved for memory"] <= 2 * (16).bit_length()
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.5), (0.0, 0.0), (1.0,), (1.0, 0.0, 0.0)])
+def test_weights_that_are_no_mixture_are_refused(weights: tuple[float, ...]) -> None:
+    ids = np.array([3], np.int32)
+    with pytest.raises(ValueError, match="weights that are not one a stream, with the sum 1"):
+        Request((ids, ids), (weights,), 5)
+    with pytest.raises(ValueError, match="a stream without a token"):
+        Request((ids[:0],), ((1.0,),), 5)
 
 
 @pytest.mark.parametrize("where", ["prompt", "step"])
@@ -77,7 +131,7 @@ def test_one_that_never_fits_fails_alone(where: str, batch: int, monkeypatch: py
 # --- no numbers -------------------------------------------------------------------------------------------------------
 
 
-NO_NUMBERS = "the model gives logits that are no numbers: try --dtype float32"
+NO_NUMBERS = "the model gives logits that are no numbers: see --dtype and --lam"
 
 
 def poisoned(steered: Steered, token: int) -> Written:

@@ -65,7 +65,18 @@ class Recorder:
             self._now.append((query.shape, seen.shape, *((tensor.shape, tensor.data_ptr()) for tensor in keys)))
             return under_mask(lookup, query, keys, seen)
 
+        def placed(slots: Slots) -> torch.Tensor:
+            self._now += [(lane.filled.data_ptr(), lane._places.data_ptr()) for lane in slots.lanes]
+            return positions(slots)
+
+        def stepped(lm: CausalLM, slots: Slots, tokens: torch.Tensor) -> torch.Tensor:
+            self._now.append(tokens.data_ptr())
+            return states(lm, slots, tokens)
+
+        positions, states = Slots.positions, CausalLM.states_stepped
         monkeypatch.setattr("steerx_cli.lm.slots.under_mask", noted)
+        monkeypatch.setattr(Slots, "positions", placed)
+        monkeypatch.setattr(CausalLM, "states_stepped", stepped)
 
     def __call__(self, work: Play) -> Play:
         self.recorded += 1

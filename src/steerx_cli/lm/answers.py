@@ -1,6 +1,5 @@
 """Tokens that a model wrote → the text that is its answer."""
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,9 +9,6 @@ if TYPE_CHECKING:
     from steerx_cli.lm.models import Tokenizer
 
 _OPEN, _CLOSE = "<think>", "</think>"
-_CLOSED = rf"(?:\A\s*)?{_OPEN}.*?{_CLOSE}\s*"
-_UNCLOSED = rf"\s*{_OPEN}(?:(?!{_CLOSE}).)*\Z"
-_THOUGHTS = re.compile(f"{_CLOSED}|{_UNCLOSED}", re.DOTALL)
 
 
 class Answer(NamedTuple):
@@ -24,8 +20,17 @@ class Answer(NamedTuple):
 
 def without_thoughts(text: str) -> Answer:
     """The text without its think blocks and the white space behind them; one without an end takes all the rest."""
-    answer, blocks = _THOUGHTS.subn("", text)
-    return Answer(answer, blocks > 0)
+    answer, opened, rest = text.partition(_OPEN)
+    if not opened:
+        return Answer(text, False)
+    answer = answer if answer.strip() else ""
+    while opened:
+        _, closed, rest = rest.partition(_CLOSE)
+        if not closed:
+            return Answer(answer.rstrip(), True)
+        more, opened, rest = rest.lstrip().partition(_OPEN)
+        answer += more
+    return Answer(answer, True)
 
 
 class Reader:

@@ -6,6 +6,7 @@ stream by its weight. A request that ends makes room for one that waits.
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import accumulate
 from random import Random
@@ -17,11 +18,14 @@ from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.attention import borrowed
 from steerx_cli.lm.causal import CausalLM, Mix
 from steerx_cli.lm.choose import choose
+from steerx_cli.lm.memory import ran_out
 from steerx_cli.lm.playback import Player, Record, record_on_gpu
 from steerx_cli.lm.rows import Ids
 from steerx_cli.lm.runs import NoRoom, Run, Runner
 from steerx_cli.lm.sampling import Sampling
 from steerx_cli.lm.slots import Grain, Layers, Slots
+
+_CLOSE = 1e-6  # of the sum of weights to 1
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,13 @@ class Request:
     weights: tuple[tuple[float, ...], ...]  # one a stream, their sum 1; the sets share the reading of the prompts
     limit: int  # the most tokens that are written, one at least
     seed: int = 0  # of what is drawn, the same for each set
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be mixed: a head's bias counts once, so the weights have to."""
+        if not all(map(len, self.streams)):
+            raise ValueError("a stream without a token")
+        if any(len(each) != len(self.streams) or abs(sum(each) - 1) > _CLOSE for each in self.weights):
+            raise ValueError("weights that are not one a stream, with the sum 1")
 
 
 @dataclass(frozen=True)
@@ -61,21 +72,16 @@ class Decoder:
                 f"model {lm.model.config.name_or_path!r} attends in a way that steerx cannot write with: name another"
             )
         self.lm, self.decoding = lm, decoding
-        self.most = decoding.batch_size  # at once; fewer after memory ran out
         on_cpu = lm.model.device.type == "cpu"
         self.grain = Grain() if on_cpu else Grain(rows=8, tokens=256)
         self.record: Record | None = None if on_cpu else record_on_gpu
-
-    @property
-    def refill(self) -> int:
-        """How many begin together where others are on their way, who wait meanwhile: on a GPU some, on a CPU any."""
-        return max(1, min(self.grain.rows, self.most // 8))
 
     @torch.inference_mode()
     def write(self, requests: Sequence[Request]) -> tuple[list[list[Written]], Mapping[str, int]]:
         """What comes of each set of weights of each request, and what that took."""
         tally: Counter[str] = Counter()
-        with borrowed(self.lm.model):
+        device = self.lm.model.device
+        with borrowed(self.lm.model), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
             found = {(task.place, task.rule): written for task, written in _Chunk(self, requests, tally).run()}
         return [[found[place, rule] for rule in range(len(r.weights))] for place, r in enumerate(requests)], tally
 
@@ -123,7 +129,7 @@ class _Task:
     def take(self, token: int | None, ends: frozenset[int]) -> Written | None:
         """Go on with a token, or come to an end."""
         if token is None:
-            return Written(self.ids, "failed", "the model gives logits that are no numbers: try --dtype float32")
+            return Written(self.ids, "failed", "the model gives logits that are no numbers: see --dtype and --lam")
         if token in ends:
             return Written(self.ids, "end")
         self.ids.append(token)
@@ -143,6 +149,7 @@ class _Chunk:
         tasks = [_Task.of(place, rule, r) for place, r in enumerate(requests) for rule in range(len(r.weights))]
         self._waiting = deque(tasks)
         self._requests = requests
+        self._most = min(decoder.decoding.batch_size, len(tasks))  # at once; fewer after memory ran out
         self._start()
 
     def _start(self) -> None:
@@ -151,25 +158,31 @@ class _Chunk:
         self._running: list[_Task] = []
         self._read: dict[tuple[int, int], _Read] = {}  # prompts, by request and stream, that some who wait will need
         self._mix: Mix | None = None
-        self._slots = Slots(self._lanes, decoder.most, self._lm.model.device, decoder.grain)
+        self._slots = Slots(self._lanes, self._most, self._lm.model.device, decoder.grain)
         self._player = Player(self._lm, self._slots, decoder.record, self._tally)
 
     def run(self) -> Iterator[_End]:
         """Every task, as it ends."""
         while self._waiting or self._running:
             group = self._next()
-            try:
-                ended = self._begin(group) if group else self._step()
-            except (torch.OutOfMemoryError, NoRoom):
-                ended = self._retry([*self._running, *(task for task in group if task not in self._running)])
-            yield from ended
+            ended = self._tried(group)
+            yield from self._retry(group) if ended is None else ended
+
+    def _tried(self, group: Sequence[_Task]) -> list[_End] | None:
+        """Those that came to an end; None where there was no memory to go on."""
+        try:
+            return self._begin(group) if group else self._step()
+        except (RuntimeError, MemoryError, NoRoom) as error:
+            if not isinstance(error, NoRoom) and not ran_out(error):
+                raise
+            return None
 
     # --- those that wait ----------------------------------------------------------------------------------------------
 
     def _next(self) -> list[_Task]:
         """Those that can begin now: as many as there are free slots, and as one reading of prompts should hold."""
-        free = self._decoder.most - len(self._running)
-        if self._running and free < min(self._decoder.refill, len(self._waiting)):
+        free = self._most - len(self._running)
+        if self._running and free < min(self._refill, len(self._waiting)):
             return []
         group: list[_Task] = []
         unread: dict[tuple[int, int], int] = {}
@@ -182,6 +195,11 @@ class _Chunk:
                 break
             group.append(self._waiting.popleft())
         return group
+
+    @property
+    def _refill(self) -> int:
+        """How many begin together where others are on their way, who wait meanwhile: on a GPU some, on a CPU any."""
+        return max(1, min(self._decoder.grain.rows, self._most // 8))
 
     def _begin(self, group: Sequence[_Task]) -> list[_End]:
         """Read the prompts of some tasks, choose their first tokens, and give a slot to those that go on."""
@@ -209,7 +227,8 @@ class _Chunk:
             ends = accumulate(len(run.ids) for run in runs)
             for run, end in zip(runs, ends, strict=True):
                 for each in run.wanted:
-                    self._read[unread[each.sequence]] = _Read(states[end - len(run.ids) + each.first], run.layers())
+                    state = states[end - len(run.ids) + each.first].clone()  # the others need not be kept for it
+                    self._read[unread[each.sequence]] = _Read(state, run.layers())
 
         self._runner.run(sequences, [len(ids) - 1 for ids in sequences], read, self._tally)
 
@@ -250,17 +269,21 @@ class _Chunk:
 
     # --- memory -------------------------------------------------------------------------------------------------------
 
-    def _retry(self, tasks: Sequence[_Task]) -> list[_End]:
+    def _retry(self, group: Sequence[_Task]) -> list[_End]:
         """There was not enough: all of them from their beginning, half as many at once. One alone has failed."""
+        tasks = [*self._running, *(task for task in group if task not in self._running)]
         ended: list[_End] = []
-        if self._decoder.most == 1:
+        if self._most == 1:
             what = "it does not fit in memory: choose a smaller --batch-tokens, --max-new-tokens, dtype or model"
             ended = [(task, Written([], "failed", what)) for task in tasks]
-            self._decoder.most = self._decoder.decoding.batch_size  # the others may well fit together
+            if any(task.length() < tasks[0].length() for task in self._waiting):  # they may well fit together
+                self._most = min(self._decoder.decoding.batch_size, len(self._waiting))
         else:
             self._tally["batches halved for memory"] += 1
-            self._decoder.most = max(1, len(tasks) // 2)
-            self._waiting.extendleft(task.again() for task in reversed(tasks))
+            self._most //= 2
+            # The longest come last: what does not fit at all is by itself then, and nobody has to begin again for it.
+            again = [*(task.again() for task in tasks), *self._waiting]
+            self._waiting = deque(sorted(again, key=_Task.length))
         self._start()
         torch.cuda.empty_cache()
         return ended

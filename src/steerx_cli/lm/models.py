@@ -133,7 +133,8 @@ def _load(request: ModelRequest, auto_class: "type[_BaseAutoModelClass]") -> "Lo
         # Where a folder has no file of one, transformers makes up an empty one.
         if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
             raise SteerxError(f"model {name!r} comes without a tokenizer: put its tokenizer.json beside the weights")
-        return model.to(device).eval(), tokenizer
+        # What is quantised was put in its place while it was loaded, and may not be moved.
+        return (model if getattr(model, "is_quantized", False) else model.to(device)).eval(), tokenizer
     except torch.OutOfMemoryError as error:
         raise SteerxError(f"model {name!r} does not fit on {device}: choose a smaller dtype or model") from error
     except (UnpicklingError, EOFError) as error:  # torch's own words tell a person to load it unsafely

@@ -10,8 +10,10 @@ from typing import TypeAlias
 import torch
 
 from steerx_cli.lm.causal import CausalLM
+from steerx_cli.lm.memory import ran_out
 from steerx_cli.lm.slots import Slots
 
+_RECORDINGS = 16  # each holds memory of its own
 Play: TypeAlias = Callable[[], torch.Tensor]
 Record: TypeAlias = Callable[[Play], Play]
 
@@ -21,8 +23,12 @@ def record_on_gpu(work: Play) -> Play:
     aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
-        for _ in range(2):  # libraries choose their ways and take their memory, which cannot be recorded
-            work()
+        work()  # libraries choose their ways and take their memory, which cannot be recorded
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            work()  # what asks for a result before it goes on is found out here, where it does no harm
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
@@ -61,12 +67,14 @@ class Player:
         if rooms != self._rooms:
             self._recorded, self._rooms = {}, rooms
         if rows not in self._recorded:
+            if len(self._recorded) == _RECORDINGS:
+                del self._recorded[next(iter(self._recorded))]
             given = tokens.clone()
             try:
                 self._recorded[rows] = given, self._record(lambda: self._run(given, fixed=True))
-            except torch.OutOfMemoryError:
-                raise
-            except RuntimeError:  # a model that asks what it has computed before it goes on
+            except RuntimeError as error:
+                if ran_out(error):
+                    raise
                 self._tally["batches whose steps cannot be played back"] += 1
                 self._record = None
                 return self._run(tokens)

@@ -11,6 +11,7 @@ import torch
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.attention import KeysValues
 from steerx_cli.lm.causal import CausalLM
+from steerx_cli.lm.memory import ran_out
 from steerx_cli.lm.packing import Piece
 from steerx_cli.lm.rows import Ids
 from steerx_cli.lm.trie import Node, Trie, build
@@ -178,7 +179,9 @@ class Runner:
         try:
             read(batch, self._states(batch))
             return True
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error):
+                raise
             if len(batch) == 1 and (len(batch[0].ids) == 1 or not self._lm.packs):
                 raise NoRoom(
                     f"{len(batch[0].ids)} tokens do not fit in memory: choose a smaller --batch-tokens, dtype or model"

@@ -142,7 +142,7 @@ class Lane:
 
     def advance(self) -> None:
         """Every row in use has one token more."""
-        self.filled += self._grows
+        self.filled += self._grows  # in place: a recorded step looks at this very tensor
         self.lengths = [tokens + 1 for tokens in self.lengths]
 
 

@@ -1,8 +1,10 @@
 """`steerx generate` as it is typed: what decides what is written, where it goes, and what is refused."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ import pytest
 import steerx_cli.stages.generate as stage
 from scorers import REVIEW, SHORT, profile, rows_of, save_model, world, write
 from steerx_cli.core.artifacts import read_footer
+from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.schemas import GENERATIONS
+from steerx_cli.core.scope import Scope
 from steerx_cli.lm.sampling import Sampling
 from steerx_cli.stages.generate.settings import Settings, weights
 from support import Steerx, contents
@@ -195,11 +199,11 @@ NEUTRAL = (
         (("rag", "--top-p", 0.9, "--temperature", 0), "--top-p is given and nothing is drawn: "),
         (("cos", "--over", "histories"), NEUTRAL.format("cos")),
         (("rag", "--over", "histories"), NEUTRAL.format("rag")),
-        (("cos", "--lam", "nan"), "--lam nan is no finite number"),
-        (("cos", "--lam", 1, "--lam", "inf"), "--lam inf is no finite number"),
+        (("cos", "--lam", "nan"), "--lam nan cannot be weighed in float32: choose one from -10000 to 10000"),
+        (("cos", "--lam", 1, "--lam", "1e39"), "--lam 1e+39 cannot be weighed in float32: choose one from -10000 to"),
         (("cos", "--lam", 1, "--lam", "1.0"), "a --lam is given twice: each is a row of its own"),
         (("cos", "--lam", 0, "--lam", "-0.0"), "a --lam is given twice: each is a row of its own"),
-        (("rag", "--temperature", "inf"), "--temperature inf draws nothing: choose a number above 0"),
+        (("rag", "--temperature", "inf"), "--temperature inf draws nothing: choose a finite number above 0"),
         (("rag", "--temperature", 1, "--top-p", 0), "--top-p 0 is no share: choose a number above 0, and 1 at the"),
         (("rag", "--task", "poem"), "there is no task 'poem': name one of "),
         (("rag", "--retrieved", "gone.parquet"), "gone.parquet does not exist: `steerx retrieve` writes retrieved"),
@@ -230,12 +234,12 @@ def test_what_a_preset_says_of_another_method_is_no_mistake(steerx: Steerx, here
 
 def test_who_lacks_something_is_named_if_it_is_not_let_pass(steerx: Steerx) -> None:
     tables = world(dict.fromkeys("abc", SHORT[:3]))
-    lacking = [row for row in tables["retrieved"] if row["query_id"] != "b-1"]
+    lacking = [row for row in tables["retrieved"] if row["user_id"] != "b"]
     write(Path("less"), {"retrieved": lacking, "profiles": [profile("a", "a-0", None)]})
     given = ("--retrieved", "less/retrieved.parquet", "--missing", "error")
     for method in ("rag", "cos", "steerx-cos"):
         code, _, err = steerx("generate", "--preset", "mine.toml", "--method", method, *given)
-        said = "Error: query 'b-1' of user 'b' has no histories, and --missing error does not let it pass"
+        said = "Error: query 'b-0' of user 'b' has no histories, and --missing error does not let it pass"
         assert (code, err.rstrip("\n")) == (2, said)
     assert told(steerx, "--method", "non-perso", "--missing", "error")["rows"] == 6
 
@@ -245,3 +249,38 @@ def test_a_chat_format_that_the_model_lacks_is_refused(steerx: Steerx, models: P
     said = "Error: this model's tokenizer has no chat template: use --prompt-format plain\n"
     assert (code, err) == (2, said)
     assert not [path for path in RUN.rglob("*") if "generations" in path.name]
+
+
+# --- files of other runs ----------------------------------------------------------------------------------------------
+
+
+def test_what_was_made_for_fewer_users_is_refused(steerx: Steerx) -> None:
+    run = ("--run", RUN.parent / "fewer")
+    assert steerx("retrieve", *run, "--data", RUN, "--limit", "2", "--quiet").code == 0
+    whole = ("--method", "rag", *run, "--data", RUN)
+    said = refused(steerx, *whole)
+    assert said.endswith("retrieved.parquet was made for the first 2 users: make it for all, or name --limit 2")
+    assert told(steerx, *whole, "--limit", "2")["users"] == 2
+
+
+def read(where: str, fingerprint: str, *ancestors: tuple[str, str]) -> Any:
+    """An input whose ancestors are these, by fingerprint and kind."""
+    ancestry = {name: {"record": {"artifact": kind}} for name, kind in ancestors}
+    footer = SimpleNamespace(fingerprint=fingerprint, ancestry=ancestry, record=SimpleNamespace(parameters={}))
+    return SimpleNamespace(where=where, footer=footer)
+
+
+@pytest.mark.parametrize(
+    ("ancestors", "fits"),
+    [
+        ([("mine", "retrieved"), ("scored", "scores")], True),
+        ([("another", "retrieved"), ("scored", "scores")], False),
+        ([], True),  # nobody knows what a file from elsewhere was made from
+    ],
+)
+def test_descriptions_of_other_histories_are_refused(ancestors: list[tuple[str, str]], fits: bool) -> None:
+    sources = {"retrieved": read("r.parquet", "mine"), "profiles": read("p.parquet", "described", *ancestors)}
+    scope = Scope(output=RUN / "out.parquet", chunk_users=64)
+    said = "^p.parquet was not made from r.parquet: name the retrieved histories that it was made from$"
+    with nullcontext() if fits else pytest.raises(SteerxError, match=said):
+        stage.refuse_others(sources, scope)

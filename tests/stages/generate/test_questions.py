@@ -211,12 +211,26 @@ def test_whoever_has_no_histories_is_given_nobody_s_description() -> None:
     assert [(each.donor_id, each.description) for each in found] == [("b", "B"), (None, None)]
 
 
-def test_a_query_s_number_counts_those_without_histories() -> None:
-    """What is given hangs on the place of the query alone, so that all methods and all retrievers agree."""
+def test_the_k_th_query_gets_the_donor_s_k_th_description() -> None:
     wanted = [query("a", f"{number}") for number in range(4)]
-    read = tables(queries=wanted, retrieved=beside("2", [history("a", "one", "Well.")]), profiles=[])
+    retrieved = [row for number in range(4) for row in beside(f"{number}", [history("a", "one", "Well.")])]
+    read = tables(queries=wanted, retrieved=retrieved, profiles=[])
     found = questions_of(read, OTHERS, Donors({"a": ["A"], "b": ["B0", "B1", "B2"]}, 0))
-    assert [each.description for each in found] == [None, None, "B2", None]
+    assert [each.description for each in found] == ["B0", "B1", "B2", "B0"]
+
+
+@pytest.mark.parametrize("method", ["rag", "cos", "steerx-cos"])
+def test_histories_that_were_retrieved_for_other_queries_are_refused(method: str) -> None:
+    read = tables(
+        queries=[query("a", "one"), query("a", "two")],
+        retrieved=beside("two", [history("a", "x", "Well.")]),
+        profiles=[profile("a", "two", "A")],
+    )
+    said = (
+        "the retrieved histories lack query 'one' of user 'a', who has some for other queries: retrieve for the same "
+    )
+    with pytest.raises(SteerxError, match=said):
+        questions_of(read, replace(STEERX, method=method), None)
 
 
 @pytest.mark.parametrize(("method", "histories", "description"), [("non-perso", False, False), ("cos", True, False)])

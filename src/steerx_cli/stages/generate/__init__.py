@@ -1,9 +1,11 @@
 """`steerx generate`: what a model writes for a user, plainly or steered (Eq. 2, 3, 15, 16)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.job import Compute, Job, Work
 from steerx_cli.core.progress import Progress
 from steerx_cli.core.schemas import GENERATIONS, PROFILES, QUERIES, RETRIEVED
@@ -37,6 +39,24 @@ class Inputs:
         return read
 
 
+def refuse_others(sources: Mapping[str, Source], scope: Scope) -> None:
+    """Refuse what was made for fewer users, and descriptions of other histories than those that are read."""
+    for role in ("retrieved", "profiles"):
+        limit = sources[role].footer.record.parameters.get("limit") if role in sources else None
+        if limit is not None and (scope.limit is None or scope.limit > limit):
+            raise SteerxError(
+                f"{sources[role].where} was made for the first {limit} users: make it for all, or name --limit {limit}"
+            )
+    if "profiles" in sources:
+        ancestry = sources["profiles"].footer.ancestry.items()
+        made_from = {name for name, entry in ancestry if entry["record"]["artifact"] == RETRIEVED.name}
+        if made_from and sources["retrieved"].footer.fingerprint not in made_from:
+            raise SteerxError(
+                f"{sources['profiles'].where} was not made from {sources['retrieved'].where}: "
+                "name the retrieved histories that it was made from"
+            )
+
+
 def prepare(model: ModelRequest, settings: Settings, donors: Donors | None) -> Compute:
     """Load the model, and give what is done with each chunk."""
     from steerx_cli.lm.causal import CausalLM
@@ -48,6 +68,8 @@ def prepare(model: ModelRequest, settings: Settings, donors: Donors | None) -> C
 def run(settings: Settings, model: ModelRequest, inputs: Inputs, scope: Scope, progress: Progress) -> Summary:
     """Read, write, and write down."""
     sources, donors = inputs.sources(settings), None
+    if settings.over == "queries":
+        refuse_others(sources, scope)
     if profiles := sources.get("profiles"):
         # What `smooth --mode raw` calls a description is the histories themselves, and is shown as they are.
         settings = replace(settings, raw=profiles.footer.record.parameters.get("mode") == "raw")

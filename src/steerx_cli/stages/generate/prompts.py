@@ -57,13 +57,16 @@ class Prompter:
             lacks.append(H)
         if not lacks:
             return self._settings.method
+        return self._without(question, lacks[-1], "no histories" if H in lacks else "no description")
+
+    def _without(self, question: Question, stream: str, what: str) -> str:
+        """The method that is left when a stream is not."""
         if self._settings.missing == "error":
-            what = "no histories" if H in lacks else "no description"
             raise SteerxError(
                 f"query {question.query_id!r} of user {question.user_id!r} has {what}, and --missing error does not "
                 "let it pass"
             )
-        return WITHOUT[lacks[-1]]
+        return WITHOUT[stream]
 
     def _render(self, question: Question, stream: str) -> Prompt:
         block: Block = NoBlock()
@@ -89,7 +92,9 @@ class Prompter:
                 found = cut(self._tokenizer, prompts[stream], excess)
                 ids, gone[stream] = np.array(found.ids, np.int32), found.gone
                 if not found.left:
-                    without = self._fitted(question, WITHOUT[stream], prompts, encoded)
+                    what = {H: "histories", S: "a description"}[stream]
+                    method = self._without(question, stream, f"{what} of which nothing fits the model's window")
+                    without = self._fitted(question, method, prompts, encoded)
                     return replace(without, gone={**without.gone, **gone})
                 shown = found.histories if stream == H else shown
             streams[stream] = ids

@@ -95,10 +95,16 @@ def _of_queries(tables: Tables, settings: Settings, donors: Donors | None) -> It
     """Every query, with what was retrieved for it, and a description."""
     streams = STREAMS[settings.method]
     retrieved = _by_query(tables["retrieved"]) if H in streams else {}
+    known = {user_id for user_id, _ in retrieved}
     described = _by_query(tables["profiles"].filter(pl.col("item_id").is_null())) if S in streams else {}
     for user_id, of_user in groupby(tables["queries"].iter_rows(named=True), lambda row: row["user_id"]):
         for number, row in enumerate(of_user):
             histories = retrieved.get((user_id, row["query_id"]), [])
+            if user_id in known and not histories:
+                raise SteerxError(
+                    f"the retrieved histories lack query {row['query_id']!r} of user {user_id!r}, who has some for "
+                    "other queries: retrieve for the same queries"
+                )
             donor, description = None, None
             if S in streams and histories:
                 donor, description = donors.given(user_id, number) if donors else (None, _own(described, row))

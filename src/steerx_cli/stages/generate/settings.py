@@ -1,6 +1,5 @@
 """The methods, and everything else that decides what is written."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from steerx_cli.lm.templates import Task
 # The streams of a method: the prompt with the histories, with the description, with nothing of the user.
 H, S, NONE = "H", "S", "∅"
 STREAMS = {"non-perso": (NONE,), "rag": (H,), "cos": (H, NONE), "steerx-cos": (H, S, NONE)}
+MOST = 10_000  # of λ: beyond it, nothing is left of the histories' own logits but their rounding
 # What a method comes to without one of them: F_S = 0 is RAG, and without histories nothing is known of the user.
 WITHOUT = {H: "non-perso", S: "rag"}
 
@@ -51,8 +51,8 @@ class Settings:
                 "name --method non-perso"
             )
         for lam in self.lams:
-            if lam is not None and not math.isfinite(lam):
-                raise SteerxError(f"--lam {lam} is no finite number")
+            if lam is not None and not abs(lam) <= MOST:
+                raise SteerxError(f"--lam {lam:g} cannot be weighed in float32: choose one from {-MOST} to {MOST}")
         if len(set(self.lams)) < len(self.lams):
             raise SteerxError("a --lam is given twice: each is a row of its own")
 
