@@ -13,7 +13,7 @@ $(call generated,non-perso rag cos steerx-cos steerx-cos-other): \
 $(RUN)/generations-%.parquet: $(QUERIES) $(call settings,generate,$(LAM) $(GENERATE)) | $(READY)
 	$(STEERX) generate $(COMMON) --queries $(QUERIES) $(call of_method,$*) $(GENERATE)
 $(call generated,rag cos steerx-cos steerx-cos-other): $(RUN)/retrieved.parquet
-$(call generated,steerx-cos steerx-cos-other): $(PROFILES)
+$(call generated,steerx-cos steerx-cos-other): $(PROFILES) $(call settings,profiles,$(PROFILES))
 
 ## neutral: what the model writes for the retrieved histories' own inputs, with nothing of the user
 neutral: $(RUN)/neutral.parquet

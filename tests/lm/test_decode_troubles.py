@@ -102,6 +102,18 @@ def test_what_never_fits_costs_the_others_little(count: int, monkeypatch: pytest
     assert tally["batches halved for memory"] <= 2 * (16).bit_length()
 
 
+def test_an_answer_that_outgrows_the_memory_costs_the_others_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    lm = load("qwen3", [])
+    short_of_memory(lm, monkeypatch, "make_room", lambda _, tokens: tokens > 100)
+    ids = np.arange(3, 8, dtype=np.int32)
+    asked = [Request((ids,), ((1.0,), (1.0,)), 300 if at == 3 else 5) for at in range(20)]
+    found, tally = Decoder(lm, Decoding(batch_size=16)).write(asked)
+    assert [[each.finish for each in some] for some in found] == [
+        ["failed" if at == 3 else "limit"] * 2 for at in range(20)
+    ]
+    assert tally["batches halved for memory"] <= 2 * (16).bit_length()
+
+
 @pytest.mark.parametrize("weights", [(1.0, 0.5), (0.0, 0.0), (1.0,), (1.0, 0.0, 0.0)])
 def test_weights_that_are_no_mixture_are_refused(weights: tuple[float, ...]) -> None:
     ids = np.array([3], np.int32)

@@ -122,6 +122,10 @@ class _Task:
         """Of its longest prompt."""
         return max(len(self.request.streams[stream]) for stream in self.weights)
 
+    def size(self) -> int:
+        """How long that may become."""
+        return self.length() + self.request.limit
+
     def again(self) -> "_Task":
         """The same, from its beginning."""
         return self.of(self.place, self.rule, self.request)
@@ -150,11 +154,13 @@ class _Chunk:
         self._waiting = deque(tasks)
         self._requests = requests
         self._most = min(decoder.decoding.batch_size, len(tasks))  # at once; fewer after memory ran out
+        self._short = False  # of memory, so far
         self._start()
 
     def _start(self) -> None:
         """Nothing is in memory."""
         decoder = self._decoder
+        self._fresh = True  # until somebody has come to an end
         self._running: list[_Task] = []
         self._read: dict[tuple[int, int], _Read] = {}  # prompts, by request and stream, that some who wait will need
         self._mix: Mix | None = None
@@ -211,7 +217,7 @@ class _Chunk:
                 self._slots.lanes[stream].take(task, self._read[task.place, stream].layers)
         self._running += group
         self._mix = None
-        still = {task.place for task in self._waiting}
+        still = set() if self._short and self._most == 1 else {task.place for task in self._waiting}
         self._read = {key: read for key, read in self._read.items() if key[0] in still}
         rows = iter(range(len(reads)))
         return self._choose(
@@ -264,7 +270,7 @@ class _Chunk:
             self._slots.let_go(task)
             self._running.remove(task)
         if ended:
-            self._mix = None
+            self._mix, self._fresh = None, False
         return ended
 
     # --- memory -------------------------------------------------------------------------------------------------------
@@ -273,17 +279,16 @@ class _Chunk:
         """There was not enough: all of them from their beginning, half as many at once. One alone has failed."""
         tasks = [*self._running, *(task for task in group if task not in self._running)]
         ended: list[_End] = []
-        if self._most == 1:
+        if self._most == 1 and self._fresh and self._short:
             what = "it does not fit in memory: choose a smaller --batch-tokens, --max-new-tokens, dtype or model"
             ended = [(task, Written([], "failed", what)) for task in tasks]
-            if any(task.length() < tasks[0].length() for task in self._waiting):  # they may well fit together
+            if any(task.size() < tasks[0].size() for task in self._waiting):  # they may well fit together
                 self._most = min(self._decoder.decoding.batch_size, len(self._waiting))
         else:
             self._tally["batches halved for memory"] += 1
-            self._most //= 2
             # The longest come last: what does not fit at all is by itself then, and nobody has to begin again for it.
-            again = [*(task.again() for task in tasks), *self._waiting]
-            self._waiting = deque(sorted(again, key=_Task.length))
+            self._waiting = deque(sorted([*(task.again() for task in tasks), *self._waiting], key=_Task.size))
+            self._most, self._short = max(1, min(self._most // 2, len(self._waiting))), True
         self._start()
         torch.cuda.empty_cache()
         return ended

@@ -22,14 +22,14 @@ def record_on_gpu(work: Play) -> Play:
     """Do the work, and give a way to do the same again on the same tensors."""
     aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        work()  # libraries choose their ways and take their memory, which cannot be recorded
-        torch.cuda.set_sync_debug_mode("error")
-        try:
+    try:
+        with torch.cuda.stream(aside):
+            work()  # libraries choose their ways and take their memory, which cannot be recorded
+            torch.cuda.set_sync_debug_mode("error")
             work()  # what asks for a result before it goes on is found out here, where it does no harm
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-    torch.cuda.current_stream().wait_stream(aside)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+        torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         states = work()

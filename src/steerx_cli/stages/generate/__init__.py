@@ -1,6 +1,6 @@
 """`steerx generate`: what a model writes for a user, plainly or steered (Eq. 2, 3, 15, 16)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -39,22 +39,26 @@ class Inputs:
         return read
 
 
-def refuse_others(sources: Mapping[str, Source], scope: Scope) -> None:
-    """Refuse what was made for fewer users, and descriptions of other histories than those that are read."""
+def refuse_partial(sources: Mapping[str, Source], scope: Scope) -> None:
+    """Refuse what was made for fewer users than are to be answered."""
     for role in ("retrieved", "profiles"):
-        limit = sources[role].footer.record.parameters.get("limit") if role in sources else None
-        if limit is not None and (scope.limit is None or scope.limit > limit):
+        if role not in sources:
+            continue
+        footer = sources[role].footer
+        limit = footer.record.parameters.get("limit")
+        if limit is not None and footer.users >= limit and (scope.limit is None or scope.limit > limit):
             raise SteerxError(
                 f"{sources[role].where} was made for the first {limit} users: make it for all, or name --limit {limit}"
             )
+
+
+def notes(sources: Mapping[str, Source]) -> Iterator[str]:
+    """What may be meant, and may be a mistake."""
     if "profiles" in sources:
         ancestry = sources["profiles"].footer.ancestry.items()
         made_from = {name for name, entry in ancestry if entry["record"]["artifact"] == RETRIEVED.name}
         if made_from and sources["retrieved"].footer.fingerprint not in made_from:
-            raise SteerxError(
-                f"{sources['profiles'].where} was not made from {sources['retrieved'].where}: "
-                "name the retrieved histories that it was made from"
-            )
+            yield f"{sources['profiles'].where} was made from other histories than {sources['retrieved'].where}"
 
 
 def prepare(model: ModelRequest, settings: Settings, donors: Donors | None) -> Compute:
@@ -69,7 +73,7 @@ def run(settings: Settings, model: ModelRequest, inputs: Inputs, scope: Scope, p
     """Read, write, and write down."""
     sources, donors = inputs.sources(settings), None
     if settings.over == "queries":
-        refuse_others(sources, scope)
+        refuse_partial(sources, scope)
     if profiles := sources.get("profiles"):
         # What `smooth --mode raw` calls a description is the histories themselves, and is shown as they are.
         settings = replace(settings, raw=profiles.footer.record.parameters.get("mode") == "raw")
@@ -79,4 +83,5 @@ def run(settings: Settings, model: ModelRequest, inputs: Inputs, scope: Scope, p
     pinned = replace(model, revision=found.revision)
     models = {"generator": found.as_record()}
     work = Work(STAGE, GENERATIONS, next(iter(sources)), sources, settings.parameters(), models)
-    return Job(work, scope).run(partial(prepare, pinned, settings, donors), progress)
+    summary = Job(work, scope).run(partial(prepare, pinned, settings, donors), progress)
+    return replace(summary, notes=(*summary.notes, *notes(sources)))
