@@ -1,6 +1,7 @@
 """Ways to write with several streams a request, as they are usual with transformers, and steerx's."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -82,8 +83,11 @@ def _generate(model: PreTrainedModel, prompts: _Padded, most: int, **settings: A
     )
 
 
-def unsteered(model: PreTrainedModel, batch: int) -> Write:
-    """`generate()` of transformers on the first stream; the others cost nothing."""
+Mixing = Callable[[Sequence[Request]], LogitsProcessor]
+
+
+def _in_batches(model: PreTrainedModel, batch: int, mixing: Mixing | None = None) -> Write:
+    """`generate()` of transformers on the first stream, and what is mixed in where there is anything."""
 
     @torch.inference_mode()
     def write(requests: Sequence[Request]) -> Tokens:
@@ -91,11 +95,17 @@ def unsteered(model: PreTrainedModel, batch: int) -> Write:
         for place in _batches(requests, batch):
             some = requests[place]
             prompts = _Padded.of([one.streams[0] for one in some], model)
-            tokens = _generate(model, prompts, _longest(some))
+            mixes = LogitsProcessorList([mixing(some)] if mixing else [])
+            tokens = _generate(model, prompts, _longest(some), logits_processor=mixes)
             found += _each_its_own(tokens[:, prompts.ids.shape[1] :], some)
         return found
 
     return write
+
+
+def unsteered(model: PreTrainedModel, batch: int) -> Write:
+    """`generate()` on the first stream; the others cost nothing."""
+    return _in_batches(model, batch)
 
 
 class _OtherStreams(LogitsProcessor):
@@ -137,19 +147,7 @@ def _weights(requests: Sequence[Request]) -> tuple[float, ...]:
 
 def processor(model: PreTrainedModel, batch: int) -> Write:
     """`generate()` on the first stream, the others in a logits processor."""
-
-    @torch.inference_mode()
-    def write(requests: Sequence[Request]) -> Tokens:
-        found: Tokens = []
-        for place in _batches(requests, batch):
-            some = requests[place]
-            prompts = _Padded.of([one.streams[0] for one in some], model)
-            mixes = LogitsProcessorList([_OtherStreams(model, some)])
-            tokens = _generate(model, prompts, _longest(some), logits_processor=mixes)
-            found += _each_its_own(tokens[:, prompts.ids.shape[1] :], some)
-        return found
-
-    return write
+    return _in_batches(model, batch, partial(_OtherStreams, model))
 
 
 def published(model: PreTrainedModel, batch: int) -> Write:

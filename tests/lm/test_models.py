@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -190,6 +191,18 @@ def test_gpu_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr("torch.cuda.device_count", lambda: count)
     request = ModelRequest(str(make_folder(tmp_path / "tiny")), device=device)
     assert load_error_of(request) == f"device '{device}' is not there (torch sees {count} GPUs): choose auto or cpu"
+
+
+def test_what_is_quantised_stays_where_it_was_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such models refuse to be moved."""
+    request = ModelRequest(str(make_bert(tmp_path / "bert")), device="cpu")
+    monkeypatch.setattr(
+        "transformers.BertModel.to", Mock(side_effect=ValueError("`.to` is not supported for such models"))
+    )
+    with pytest.raises(SteerxError, match="is not supported"):
+        load_encoder(request)
+    monkeypatch.setattr("transformers.BertModel.is_quantized", True, raising=False)
+    assert not load_encoder(request)[0].training
 
 
 def test_identify_loads_no_torch(tmp_path: Path) -> None:

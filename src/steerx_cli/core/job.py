@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +33,12 @@ from steerx_cli.core.summary import Summary
 Tables: TypeAlias = Mapping[str, pl.DataFrame]
 Counts: TypeAlias = Mapping[str, int]
 Compute: TypeAlias = Callable[[Tables], tuple[pl.DataFrame, Counts]]
+
+
+def table_of(artifact: Artifact, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Rows as a table with an artifact's columns."""
+    columns = cast(pl.DataFrame, pl.from_arrow(artifact.columns.empty_table())).schema
+    return pl.DataFrame(rows, schema=columns, orient="row")
 
 
 @dataclass(frozen=True)

@@ -112,10 +112,10 @@ class _Task:
     def of(cls, place: int, rule: int, request: Request) -> "_Task":
         """Of streams that say the same the first is enough, and what weighs nothing need not be run."""
         first = {ids.tobytes(): stream for stream, ids in reversed([*enumerate(request.streams)])}
-        weights: Counter[int] = Counter()
+        weights = dict.fromkeys(sorted(first.values()), 0.0)
         for ids, weight in zip(request.streams, request.weights[rule], strict=True):
-            weights[first[ids.tobytes()]] += weight  # type: ignore[assignment]  # a Counter adds up floats as well
-        kept = {stream: float(weight) for stream, weight in sorted(weights.items()) if weight}
+            weights[first[ids.tobytes()]] += weight
+        kept = {stream: weight for stream, weight in weights.items() if weight}
         return cls(place, rule, request, kept, Random(request.seed))
 
     def length(self) -> int:

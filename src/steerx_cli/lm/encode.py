@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steerx_cli.core.errors import SteerxError
+from steerx_cli.lm.memory import ran_out
 from steerx_cli.lm.models import ModelRequest, load_encoder
 from steerx_cli.lm.rows import Ids, pad
 
@@ -113,7 +114,9 @@ class Encoder:
                 total = states.float().masked_fill(~kept[..., None], 0.0).sum(1)
                 means: Vectors = (total / kept.sum(1, keepdim=True).clamp(min=1)).cpu().numpy()
                 return means
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error):
+                raise
             if len(ids) == 1:
                 raise SteerxError(
                     f"one text of {len(ids[0])} tokens does not fit in memory: choose a smaller dtype or model"

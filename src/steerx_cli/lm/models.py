@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
@@ -72,6 +72,15 @@ def identify(request: ModelRequest, download: bool = True) -> ModelIdentity:
         folder=folder,
         files=tuple(file.name for file in files),
     )
+
+
+def pinned(request: ModelRequest, *, download: bool) -> tuple[ModelRequest, dict[str, str]]:
+    """The request for exactly the model that it means now, and what a provenance keeps of it.
+
+    The commit is held on to: a branch may move between naming the model and loading it.
+    """
+    found = identify(request, download)
+    return replace(request, revision=found.revision), found.as_record()
 
 
 def _find(request: ModelRequest, download: bool = True) -> tuple[Path, str | None]:

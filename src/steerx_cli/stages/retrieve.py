@@ -23,7 +23,7 @@ from steerx_cli.core.scope import Scope
 from steerx_cli.core.sources import Source
 from steerx_cli.core.summary import Summary
 from steerx_cli.lm.encode import Encoded, Encoder, Vectors
-from steerx_cli.lm.models import ModelRequest, identify
+from steerx_cli.lm.models import ModelRequest, pinned
 from steerx_cli.lm.templates import check_placeholders, put
 
 # Lucene's idf is never negative: a word that all of a user's few texts have does not count against them.
@@ -306,10 +306,7 @@ def run(settings: Settings, queries: Path, histories: Path, scope: Scope, progre
     sources = {"queries": Source(QUERIES, queries), "histories": Source(HISTORIES, histories)}
     models = {}
     if settings.dense:
-        found = identify(settings.dense.model, download=not scope.dry_run)
-        models["encoder"] = found.as_record()
-        # The commit is held on to: a branch may move between naming the model and loading it.
-        pinned = replace(settings.dense.model, revision=found.revision)
-        settings = replace(settings, dense=replace(settings.dense, model=pinned))
+        model, models["encoder"] = pinned(settings.dense.model, download=not scope.dry_run)
+        settings = replace(settings, dense=replace(settings.dense, model=model))
     work = Work("retrieve", RETRIEVED, "queries", sources, settings.parameters(), models)
     return Job(work, scope).run(partial(prepare, settings), progress)

@@ -3,15 +3,17 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 import steerx_cli.stages.generate as stage
 import support
 from scorers import REVIEW, SHORT, generate, profile, request, save_model, world, write
-from steerx_cli.core.errors import Interrupted
+from steerx_cli.core.errors import Interrupted, SteerxError
 from steerx_cli.core.progress import Silent
 from steerx_cli.core.provenance import Shard
+from steerx_cli.lm.models import identify
 from steerx_cli.lm.sampling import Sampling
 from steerx_cli.stages.generate.settings import Settings
 from steerx_cli.tools.merge import run as merge
@@ -79,6 +81,19 @@ def test_interrupted_between_chunks_and_resumed_it_is_the_same(
         bytes_of(data, model, DRAWN, tmp_path / "resumed.parquet")
     assert bytes_of(data, model, DRAWN, tmp_path / "resumed.parquet") == expected
     assert len(done) == 4 + 1, "what was finished is not done again"
+
+
+def test_the_model_that_is_loaded_is_the_one_that_was_named(
+    data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A branch may move between the two."""
+    load = Mock(side_effect=SteerxError("loaded"))
+    found = replace(identify(request(model)), revision="a commit")
+    monkeypatch.setattr(stage, "prepare", load)
+    monkeypatch.setattr("steerx_cli.lm.models.identify", lambda *_: found)
+    with pytest.raises(SteerxError, match="loaded"):
+        bytes_of(data, model, COS, tmp_path / "out.parquet")
+    assert load.call_args.args[0] == replace(request(model), revision="a commit")
 
 
 # --- killed -----------------------------------------------------------------------------------------------------------

@@ -115,7 +115,8 @@ def test_the_model_that_is_loaded_is_the_one_that_was_named(
     """A branch may move between the two."""
     load = Mock(side_effect=SteerxError("loaded"))
     monkeypatch.setattr(stage, "prepare", load)
-    monkeypatch.setattr(stage, "identify", lambda *_, **__: replace(identify(request(model)), revision="a commit"))
+    found = replace(identify(request(model)), revision="a commit")
+    monkeypatch.setattr("steerx_cli.lm.models.identify", lambda *_: found)
     with pytest.raises(SteerxError, match="loaded"):
         both(data, model, tmp_path)
     assert load.call_args.args[0] == replace(request(model), revision="a commit")

@@ -12,7 +12,7 @@ from steerx_cli.core.schemas import GENERATIONS, PROFILES, QUERIES, RETRIEVED
 from steerx_cli.core.scope import Scope
 from steerx_cli.core.sources import Source
 from steerx_cli.core.summary import Summary
-from steerx_cli.lm.models import ModelRequest, identify
+from steerx_cli.lm.models import ModelRequest, pinned
 from steerx_cli.stages.generate.questions import Donors
 from steerx_cli.stages.generate.settings import STREAMS, H, S, Settings
 
@@ -78,10 +78,7 @@ def run(settings: Settings, model: ModelRequest, inputs: Inputs, scope: Scope, p
         # What `smooth --mode raw` calls a description is the histories themselves, and is shown as they are.
         settings = replace(settings, raw=profiles.footer.record.parameters.get("mode") == "raw")
         donors = Donors.drawn(profiles, settings.seed) if settings.profiles_of == "other" else None
-    found = identify(model, download=not scope.dry_run)
-    # The commit is held on to: a branch may move between naming the model and loading it.
-    pinned = replace(model, revision=found.revision)
-    models = {"generator": found.as_record()}
-    work = Work(STAGE, GENERATIONS, next(iter(sources)), sources, settings.parameters(), models)
-    summary = Job(work, scope).run(partial(prepare, pinned, settings, donors), progress)
+    model, record = pinned(model, download=not scope.dry_run)
+    work = Work(STAGE, GENERATIONS, next(iter(sources)), sources, settings.parameters(), {"generator": record})
+    summary = Job(work, scope).run(partial(prepare, model, settings, donors), progress)
     return replace(summary, notes=(*summary.notes, *notes(sources)))

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import polars as pl
 
@@ -101,10 +101,7 @@ def _of_queries(tables: Tables, settings: Settings, donors: Donors | None) -> It
         for number, row in enumerate(of_user):
             histories = retrieved.get((user_id, row["query_id"]), [])
             if user_id in known and not histories:
-                raise SteerxError(
-                    f"the retrieved histories lack query {row['query_id']!r} of user {user_id!r}, who has some for "
-                    "other queries: retrieve for the same queries"
-                )
+                refuse_unknown(row)
             donor, description = None, None
             if S in streams and histories:
                 donor, description = donors.given(user_id, number) if donors else (None, _own(described, row))
@@ -118,6 +115,14 @@ def _of_queries(tables: Tables, settings: Settings, donors: Donors | None) -> It
                 description,
                 donor,
             )
+
+
+def refuse_unknown(asked: Row) -> NoReturn:
+    """Whoever has histories has some for each query: these were retrieved for others."""
+    raise SteerxError(
+        f"the retrieved histories lack query {asked['query_id']!r} of user {asked['user_id']!r}, who has some for "
+        "other queries: retrieve for the same queries"
+    )
 
 
 def _own(described: Mapping[tuple[str, str], Sequence[Row]], asked: Row) -> str | None:

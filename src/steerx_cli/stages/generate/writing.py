@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from steerx_cli.core.job import Counts, Tables
+from steerx_cli.core.job import Counts, Tables, table_of
 from steerx_cli.core.order import lot
 from steerx_cli.core.schemas import GENERATIONS
 from steerx_cli.lm.answers import Reader
@@ -15,8 +15,6 @@ from steerx_cli.lm.frames import make_frame
 from steerx_cli.stages.generate.prompts import Prompted, Prompter
 from steerx_cli.stages.generate.questions import Donors, Question, questions_of
 from steerx_cli.stages.generate.settings import H, S, Settings, weights
-
-_SCHEMA = pl.Schema(pl.from_arrow(GENERATIONS.columns.empty_table()).schema)  # type: ignore[union-attr]
 
 
 class Generations:
@@ -35,7 +33,7 @@ class Generations:
         written, counts = self._decoder.write([self._request(each) for each in prompted if each.limit])
         answers = iter(written)
         rows = [row for each in prompted for row in self._rows(each, next(answers) if each.limit else [])]
-        return pl.DataFrame(rows, schema=_SCHEMA, orient="row"), {**counts, **shortfalls(rows)}
+        return table_of(GENERATIONS, rows), {**counts, **shortfalls(rows)}
 
     def _rules(self, prompted: Prompted) -> list[tuple[float, ...]]:
         """The weights of the streams, for each λ."""
@@ -92,8 +90,8 @@ class Generations:
 def shortfalls(rows: Sequence[dict[str, Any]]) -> Counts:
     """How many answers are not what was asked for, or not as they were written."""
 
-    def answers(column: str, *values: object) -> int:
-        return sum(row[column] in values for row in rows)
+    def finished(how: str) -> int:
+        return sum(row["finish"] == how for row in rows)
 
     bases = [(row["basis"], row["method"]) for row in rows]
     return {
@@ -103,9 +101,9 @@ def shortfalls(rows: Sequence[dict[str, Any]]) -> Counts:
         "answers without a description, as by rag": sum(b == "rag" != method for b, method in bases),
         "answers whose histories were cut to the model's window": sum(row["history_cut"] > 0 for row in rows),
         "answers whose description was cut to the model's window": sum(row["description_cut"] > 0 for row in rows),
-        "answers that reached --max-new-tokens": answers("finish", "limit"),
-        "answers that reached the end of the model's window": answers("finish", "window"),
+        "answers that reached --max-new-tokens": finished("limit"),
+        "answers that reached the end of the model's window": finished("window"),
         "answers that are empty": sum(not row["response"].strip() and row["finish"] != "failed" for row in rows),
-        "answers that failed": answers("finish", "failed"),
-        "think blocks taken out": answers("thought", True),
+        "answers that failed": finished("failed"),
+        "think blocks taken out": sum(row["thought"] for row in rows),
     }

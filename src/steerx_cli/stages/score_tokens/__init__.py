@@ -19,7 +19,7 @@ from steerx_cli.core.schemas import EFFECTS, GENERATIONS, HISTORIES, QUERIES, RE
 from steerx_cli.core.scope import Scope
 from steerx_cli.core.sources import Source
 from steerx_cli.core.summary import Summary, together
-from steerx_cli.lm.models import ModelRequest, identify
+from steerx_cli.lm.models import ModelRequest, pinned
 from steerx_cli.stages.score_tokens.cut import Cut, cut
 from steerx_cli.stages.score_tokens.texts import Measure
 
@@ -70,16 +70,13 @@ def measured(asked: Measurement, wanted: Sequence[Wanted], progress: Progress) -
     """Write `effects`, once nothing stands in the way of the scores that are wanted of them."""
     sources = asked.inputs.sources(asked.measure)
     refuse_single(asked.measure, sources["retrieved"])
-    found = identify(asked.model, download=not asked.scope.dry_run)
-    # The commit is held on to: a branch may move between naming the model and loading it.
-    pinned = replace(asked.model, revision=found.revision)
-    driver = next(iter(sources))
-    work = Work(STAGE, EFFECTS, driver, sources, asked.measure.parameters(), {"scorer": found.as_record()})
+    model, record = pinned(asked.model, download=not asked.scope.dry_run)
+    work = Work(STAGE, EFFECTS, next(iter(sources)), sources, asked.measure.parameters(), {"scorer": record})
     job = Job(work, asked.scope)
     paths = [path for source in sources.values() for path in source.paths]
     for each in wanted:
         refuse_place(each, work.record(asked.scope), [*paths, asked.scope.output])
-    return job.run(partial(prepare, pinned, asked.measure), progress)
+    return job.run(partial(prepare, model, asked.measure), progress)
 
 
 def refuse_place(wanted: Wanted, effects: Record, inputs: Sequence[Path]) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.core.job import Counts, Tables
+from steerx_cli.core.job import Counts, Tables, table_of
 from steerx_cli.core.schemas import EFFECTS
 from steerx_cli.lm.causal import CausalLM
 from steerx_cli.lm.frames import make_frame
@@ -20,7 +20,6 @@ from steerx_cli.stages.score_tokens.arms import Arms, Prompter
 from steerx_cli.stages.score_tokens.texts import Measure, Text, of_generations, of_histories
 
 _CHARACTERS_AT_ONCE = 16_000_000  # of texts and their contexts: some hundred MB, once they are tokens
-_SCHEMA = pl.Schema(pl.from_arrow(EFFECTS.columns.empty_table()).schema)  # type: ignore[union-attr]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Effects:
         else:
             texts = of_histories(tables, self._measure, self._prompter, tally)
         found = [row for some in _at_once(texts) for row in self._rows(some, tally)]
-        return pl.DataFrame(found, schema=_SCHEMA, orient="row"), dict(tally)
+        return table_of(EFFECTS, found), dict(tally)
 
     def _rows(self, texts: Sequence[Text], tally: Counter[str]) -> list[dict[str, Any]]:
         """The rows of some texts; the prompts that they were measured with are let go."""
