@@ -48,7 +48,8 @@ TEXT: list[Piece] = [
 
 def row_of(pieces: list[Piece], **others: Any) -> Row:
     """A row of `scores` in which these pieces follow one another; those without a token are outside all."""
-    row: Row = {"user_id": "someone", "query_id": "someone-next", "item_id": "someone-1", "rank": 2, "lam": None}
+    row: Row = {"user_id": "someone", "query_id": "someone-next", "item_id": "someone-1", "rank": 2}
+    row |= {"lam": None, "gamma2": None}
     row |= {"response": "".join(text for text, _ in pieces), "others": ["someone-2"], "basis": "method"}
     row |= {"context_cut": 0, "response_cut": 0, "starts": [], "ends": [], "tokens": [], "delta": []}
     places = [0, *accumulate(len(text) for text, _ in pieces)]

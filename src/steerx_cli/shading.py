@@ -15,7 +15,8 @@ STEPS = (0.5, 1.0, 2.0, 4.0)  # nats; a shade is the same Δ in every row, and b
 LARGEST = 12  # how many tokens are also told with their numbers
 
 _BLACK = 16
-_TOLD = ("user_id", "query_id", "item_id", "rank", "lam", "response", "context_cut", "response_cut", "anchors", "basis")
+_IDS = ("user_id", "query_id", "item_id")
+_TOLD = (*_IDS, "rank", "lam", "gamma2", "response", "context_cut", "response_cut", "anchors", "basis")
 _ZERO_WIDTH_JOINER = "\u200d"
 _SKIN_TONES = "🏻🏼🏽🏾🏿"
 _LINE_ENDS = "\n\u2028\u2029"
@@ -156,7 +157,7 @@ def legend(shades: Shades | None, with_anchors: bool) -> Text:
 
 def headline(number: int, row: Row) -> Text:
     """Which text this is, and in a few words how it was measured."""
-    ids = " · ".join(visible(row[name]) for name in ("user_id", "query_id", "item_id") if row[name] is not None)
+    ids = " · ".join(visible(row[name]) for name in _IDS if row[name] is not None)
     return Text.assemble((f"row {number}", "bold"), f"  {ids}  ", (", ".join(_details(row)), "dim"))
 
 
@@ -165,6 +166,8 @@ def _details(row: Row) -> Iterator[str]:
         yield f"rank {row['rank']}"
     if row["lam"] is not None:
         yield f"λ {row['lam']:g}"
+    if row["gamma2"] is not None:
+        yield f"γ2 {row['gamma2']:g}"
     yield f"others {len(row['others']):,}"
     yield f"tokens {len(row['tokens']):,}"
     if "anchors" in row:

@@ -41,7 +41,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def key_of(row: Row) -> tuple[object, ...]:
-    return row["user_id"], row["query_id"], row["item_id"], row["lam"]
+    return row["user_id"], row["query_id"], row["item_id"], row["lam"], row["gamma2"]
 
 
 def check(rows: list[Row], tables: World, how: Measure, plain: Plain, close: float = 1e-5) -> None:

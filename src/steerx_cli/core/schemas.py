@@ -98,6 +98,7 @@ _MEASURED = [
     pa.field("item_id", pa.string()),
     pa.field("rank", pa.int32()),
     pa.field("lam", pa.float64()),
+    pa.field("gamma2", pa.float64()),
     _text("response"),
     _list("others", pa.string()),
     pa.field("context_cut", pa.int32(), nullable=False),
@@ -110,17 +111,17 @@ _MEASURED = [
     _list("log_p_empty", pa.float32()),
     _list("delta", pa.float32(), nullable=True),
 ]
-_MEASURED_KEY = ("user_id", "query_id", "item_id", "lam")
+_MEASURED_KEY = ("user_id", "query_id", "item_id", "lam", "gamma2")
 EFFECTS = Artifact(
     name="effects",
-    version=1,
+    version=2,
     written_by="steerx score-tokens",
     columns=pa.schema(_MEASURED),
     key=_MEASURED_KEY,
 )
 SCORES = Artifact(
     name="scores",
-    version=1,
+    version=2,
     written_by="steerx score-tokens",
     columns=pa.schema(
         [
@@ -134,7 +135,7 @@ SCORES = Artifact(
 )
 PROFILES = Artifact(
     name="profiles",
-    version=1,
+    version=2,
     written_by="steerx smooth",
     columns=pa.schema(
         [
@@ -142,13 +143,45 @@ PROFILES = Artifact(
             _text("query_id"),
             pa.field("item_id", pa.string()),
             pa.field("description", pa.string()),
+            _text("basis"),
+            _list("histories", pa.string()),
+            _list("anchors", pa.list_(pa.field("element", pa.string(), nullable=False))),
+            pa.field("anchors_cut", pa.int32(), nullable=False),
+            pa.field("prompt_tokens", pa.int32()),
+            pa.field("tokens", pa.int32()),
+            pa.field("thought", pa.bool_(), nullable=False),
+            pa.field("finish", pa.string()),
+            pa.field("error", pa.string()),
         ]
     ),
     key=("user_id", "query_id", "item_id"),
 )
+VECTORS = Artifact(
+    name="vectors",
+    version=1,
+    written_by="steerx build-vector",
+    columns=pa.schema(
+        [
+            _text("user_id"),
+            pa.field("query_id", pa.string()),
+            pa.field("layer", pa.int32(), nullable=False),
+            _list("vector", pa.float32(), nullable=True),
+            _list("from_histories", pa.float32(), nullable=True),
+            _list("from_descriptions", pa.float32(), nullable=True),
+            _text("basis"),
+            _list("histories", pa.string()),
+            _list("described", pa.string()),
+            pa.field("norm", pa.float32()),
+            pa.field("stream_norm", pa.float32()),
+            pa.field("cosine", pa.float32()),
+        ]
+    ),
+    key=("user_id", "query_id", "layer"),
+    rows_per_group=1024,
+)
 GENERATIONS = Artifact(
     name="generations",
-    version=1,
+    version=2,
     written_by="steerx generate",
     columns=pa.schema(
         [
@@ -157,6 +190,7 @@ GENERATIONS = Artifact(
             pa.field("item_id", pa.string()),
             _text("method"),
             pa.field("lam", pa.float64()),
+            pa.field("gamma2", pa.float64()),
             pa.field("donor_id", pa.string()),
             _text("basis"),
             _list("histories", pa.string()),
@@ -171,7 +205,7 @@ GENERATIONS = Artifact(
             pa.field("error", pa.string()),
         ]
     ),
-    key=("user_id", "query_id", "item_id", "lam"),
+    key=("user_id", "query_id", "item_id", "lam", "gamma2"),
 )
 TRUTH = Artifact(
     name="truth",
@@ -199,5 +233,5 @@ TRUTH = Artifact(
 
 ARTIFACTS = {
     artifact.name: artifact
-    for artifact in (HISTORIES, QUERIES, RETRIEVED, EFFECTS, SCORES, PROFILES, GENERATIONS, TRUTH)
+    for artifact in (HISTORIES, QUERIES, RETRIEVED, EFFECTS, SCORES, PROFILES, VECTORS, GENERATIONS, TRUTH)
 }

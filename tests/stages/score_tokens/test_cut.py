@@ -32,7 +32,8 @@ def row(
     """A text of these tokens, one after the other."""
     ends = [sum(map(len, tokens[: place + 1])) for place in range(len(tokens))]
     return {
-        **{"user_id": "u", "query_id": "q", "item_id": item, "rank": 1, "lam": None, "response": "".join(tokens)},
+        **{"user_id": "u", "query_id": "q", "item_id": item, "rank": 1, "lam": None, "gamma2": None},
+        "response": "".join(tokens),
         **{"others": ["j"] if delta is not None else [], "context_cut": 0, "response_cut": 0},
         **{"token_ids": list(range(len(tokens))), "tokens": tokens, "ends": ends},
         "starts": [end - len(token) for token, end in zip(tokens, ends, strict=True)],
@@ -221,7 +222,15 @@ def test_surprisal_and_random_take_as_many_tokens_as_the_effect_does() -> None:
 
 def test_lots_hang_on_the_text_alone() -> None:
     delta = [1.0] * 10 + [0.0] * 10
-    names: list[Row] = [{}, {"user_id": "v"}, {"query_id": "r"}, {"item_id": "j"}, {"lam": 0.5}, {"lam": 1.0}]
+    names: list[Row] = [
+        {},
+        {"user_id": "v"},
+        {"query_id": "r"},
+        {"item_id": "j"},
+        {"lam": 0.5},
+        {"lam": 1.0},
+        {"gamma2": 1.0},
+    ]
     rows = [row(["a "] * 20, delta, **some) for some in names]
     how = replace(CAUSAL, method="random")
     masks = [anchors(made) for made in scored(rows, how)[0]]

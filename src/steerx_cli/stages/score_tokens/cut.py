@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.job import Counts
 from steerx_cli.core.order import lot
+from steerx_cli.core.words import words
 from steerx_cli.stages.score_tokens.lexicon import Lexicon
-from steerx_cli.stages.score_tokens.words import words
 
 MEASURED = ("causal", "surprisal", "random")  # the methods that take as many tokens as the causal effect says
 LARGEST = "texts where no effect reached tau, given the token of their largest"
@@ -69,7 +69,7 @@ Tally: TypeAlias = Counter[str]
 class Text(NamedTuple):
     """The tokens of one text, and what was measured on them."""
 
-    names: tuple[str, ...]  # of the user, the query, the item and λ: what a lot is drawn for
+    names: tuple[str, ...]  # of the user, the query, the item and λ or γ2: what a lot is drawn for
     response: str
     starts: Places
     ends: Places
@@ -113,9 +113,11 @@ def cut(effects: pl.DataFrame, how: Cut) -> tuple[pl.DataFrame, Counts]:
 def texts_of(effects: pl.DataFrame) -> Iterator[Text]:
     """The rows as arrays."""
     names = ("user_id", "query_id", "item_id", "lam")
-    for row in effects.select(*names, "response", "starts", "ends", "log_p_empty", "delta").iter_rows(named=True):
+    measured = ("gamma2", "response", "starts", "ends", "log_p_empty", "delta")
+    for row in effects.select(*names, *measured).iter_rows(named=True):
+        strength = () if row["gamma2"] is None else (str(row["gamma2"]),)
         yield Text(
-            tuple("" if row[name] is None else str(row[name]) for name in names),
+            (*("" if row[name] is None else str(row[name]) for name in names), *strength),
             row["response"],
             np.array(row["starts"], np.int64),
             np.array(row["ends"], np.int64),
@@ -197,7 +199,7 @@ def best_first(text: Text, delta: NDArray[np.float32], how: Cut) -> Places:
 
 def grown(text: Text, anchors: Mask) -> Mask:
     """The anchors, and every token that shares a character with a whole word that an anchor shares one with (what a
-    word is: words.py)."""
+    word is: core/words.py)."""
     numbers = np.full(len(text.response), -1)
     for number, match in enumerate(words(text.response)):
         numbers[match.start() : match.end()] = number

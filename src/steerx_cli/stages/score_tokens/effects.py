@@ -87,6 +87,7 @@ def row_of(measured: Measured) -> dict[str, Any]:
         "item_id": None,
         "rank": None,
         "lam": None,
+        "gamma2": None,
         **text.row,
         "response": text.response,
         "others": [other.item_id for other in text.others],

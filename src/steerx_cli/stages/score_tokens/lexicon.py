@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.provenance import fingerprint
-from steerx_cli.stages.score_tokens.words import pieces
+from steerx_cli.core.words import pieces
 
 _SHIPPED = Path(str(files("steerx_cli") / "lexicons"))
 

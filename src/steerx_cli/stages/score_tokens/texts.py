@@ -224,7 +224,7 @@ def _generation_text(
     if row["item_id"] is not None:
         raise SteerxError("these generations answer histories: name generations that answer queries")
     return Text(
-        row={name: row[name] for name in ("user_id", "query_id", "lam")},
+        row={name: row[name] for name in ("user_id", "query_id", "lam", "gamma2")},
         item=None if measure.effect_context == "none" else _asked(queries, row["user_id"], row["query_id"]),
         own=False,
         response=row["response"],
