@@ -7,12 +7,15 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from families import WORDS, random_model
 from steerx_cli.lm.causal import CausalLM
-from steerx_cli.lm.decode import Decoder, Decoding, Request, Written
-from steerx_cli.lm.plain import Steered, steer
+from steerx_cli.lm.decode import Decoder, Decoding
+from steerx_cli.lm.plain import Push, Steered, steer
+from steerx_cli.lm.request import Request, Written
 from steerx_cli.lm.rows import Ids
+from steerx_cli.lm.steer import Steering, Vector
 
 ANY_TOKENIZER: Any = None  # ids are asked for, not texts
 CLOSE = 1e-4  # of the two best logits, where either may be written
@@ -58,13 +61,25 @@ REQUESTS = requests()
 # --- what should be written -------------------------------------------------------------------------------------------
 
 
-def obvious(model: Any, asked: Sequence[Request], ends: Sequence[int]) -> list[list[Steered]]:
+def obvious(
+    model: Any, asked: Sequence[Request], ends: Sequence[int], steering: Steering | None = None
+) -> list[list[Steered]]:
     """The oracle's texts, by a model in float64."""
     exact = copy.deepcopy(model).double()
     return [
-        [steer(exact, [ids.tolist() for ids in one.streams], weights, ends, one.limit) for weights in one.weights]
+        [
+            steer(exact, [ids.tolist() for ids in one.streams], weights, ends, one.limit, pushed(vector, steering))
+            for weights, vector in zip(one.weights, one.vectors or [None] * len(one.weights), strict=True)
+        ]
         for one in asked
     ]
+
+
+def pushed(vector: Vector | None, steering: Steering | None) -> Push | None:
+    """As the oracle has it."""
+    if vector is None or steering is None:
+        return None
+    return Push(torch.from_numpy(vector), steering.layer, steering.positions)
 
 
 def finish(steered: Steered) -> str:

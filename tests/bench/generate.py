@@ -37,7 +37,7 @@ from bench.generate_same import BATCHES, NEAR, Agreement, agreement, refuse_far
 from bench.score_inputs import SMALL, TINY
 from bench.score_tokens import Aim, few, memory
 from bench.turns import Figures, Way, apart, middle, times, write_page
-from steerx_cli.lm.decode import Request
+from steerx_cli.lm.request import Request
 
 RESULTS = Path(__file__).parent / "results" / "generate.md"
 

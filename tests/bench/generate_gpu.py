@@ -26,7 +26,7 @@ from bench.generate_inputs import Lengths, cut, drawn, one_stream, random_model,
 from bench.generate_same import partings
 from bench.score_inputs import TINY, Shape
 from bench.score_tokens import Aim
-from steerx_cli.lm.decode import Request
+from steerx_cli.lm.request import Request
 
 RESULTS = Path(__file__).parent / "results" / "generate_gpu.md"
 SHAPES = {"8b": Shape("of Qwen3-8B's shape", 36, 4096, 32, 8, 128, 12_288, 151_936, False), "tiny": TINY}

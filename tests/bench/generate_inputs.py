@@ -12,10 +12,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
 from bench.score_inputs import Shape, Writer, make_model
-from steerx_cli.lm.decode import Request
 from steerx_cli.lm.frames import make_frame
 from steerx_cli.lm.plain import encode_prompt
 from steerx_cli.lm.prompt import Block, Description, Histories, History, Item, NoBlock, render
+from steerx_cli.lm.request import Request
 from steerx_cli.lm.rows import Ids
 from steerx_cli.lm.templates import load_task
 

@@ -9,7 +9,8 @@ import torch
 from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 from steerx_cli.lm.causal import CausalLM
-from steerx_cli.lm.decode import Decoder, Decoding, Request
+from steerx_cli.lm.decode import Decoder, Decoding
+from steerx_cli.lm.request import Request
 from steerx_cli.lm.rows import Ids
 
 Tokens = list[list[int]]  # that each request was given

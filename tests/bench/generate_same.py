@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 from bench.generate_inputs import Model, Requests
 from bench.generate_peers import Tokens, decoder, written_by
 from bench.turns import Way, apart
-from steerx_cli.lm.decode import Request
 from steerx_cli.lm.plain import steer
+from steerx_cli.lm.request import Request
 
 NEAR = 1e-4  # between two logits; sums of float32 in another order differ in their last digits
 BATCHES = (1, 8, 32)

@@ -17,7 +17,8 @@ from families import FAMILIES, SLIDING, UNPACKED, random_model
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.causal import CausalLM
 from steerx_cli.lm.choose import choose
-from steerx_cli.lm.decode import Decoder, Decoding, Request, Written
+from steerx_cli.lm.decode import Decoder, Decoding
+from steerx_cli.lm.request import Request, Written
 from steerx_cli.lm.sampling import Sampling
 from writers import (
     ANY_TOKENIZER,

@@ -178,7 +178,11 @@ def test_an_owner_s_rows_lie_lane_after_lane() -> None:
     assert (slots.rows, slots.rooms) == ((4, 2, 4), (64, 64, 64))
     where = {name: slots.rows_of(name) for name in "abcd"}
     assert where == {"a": {0: 0, 2: 6}, "b": {0: 1, 1: 4, 2: 7}, "c": {0: 2}, "d": {2: 8}}
-    assert slots.last_tokens({"a": 7, "b": 8, "c": 9, "d": 5}.__getitem__) == [7, 8, 9, 0, 8, 0, 7, 8, 5, 0]
+    of = {"a": 7, "b": 8, "c": 9, "d": 5}
+    expected = [[7, 8, 9, 0], [8, 0], [7, 8, 5, 0]]
+    assert slots.last_tokens(lambda name, lane: 10 * of[name] + lane) == [
+        10 * token + lane if token else 0 for lane, tokens in enumerate(expected) for token in tokens
+    ]
     slots.let_go("b")
     assert {name: slots.rows_of(name) for name in "abcd"} == {"a": {0: 0, 2: 2}, "b": {}, "c": {0: 1}, "d": {2: 3}}
 

@@ -10,9 +10,10 @@ import torch
 
 from families import WORDS
 from steerx_cli.lm.causal import CausalLM
-from steerx_cli.lm.decode import Decoder, Decoding, Request, Written
+from steerx_cli.lm.decode import Decoder, Decoding
 from steerx_cli.lm.plain import Steered
 from steerx_cli.lm.playback import Play, Record
+from steerx_cli.lm.request import Request, Written
 from steerx_cli.lm.sampling import Sampling
 from steerx_cli.lm.slots import Grain, Lane
 from writers import REQUESTS, check, finish, known, load, obvious, write

@@ -44,7 +44,7 @@ class Texts:
         for ids in self.ids.values():
             ids += self.more(1)
         self.slots.make_room()
-        states = self.player.step(self.slots.last_tokens(lambda name: self.ids[name][-1])).double()
+        states = self.player.step(self.slots.last_tokens(lambda name, _: self.ids[name][-1])).double()
         for name, ids in self.ids.items():
             true = self.exact(input_ids=torch.tensor([ids]), use_cache=False).last_hidden_state[0, -1]
             for row in self.slots.rows_of(name).values():

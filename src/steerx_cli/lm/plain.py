@@ -1,13 +1,16 @@
 """The obvious scorer and the obvious decoder: one row, full logits, no cache. Whatever is faster has to agree."""
 
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
+from steerx_cli.lm.blocks import changing
 from steerx_cli.lm.frames import Frame
 from steerx_cli.lm.prompt import Block, EmptyHistory, Histories, History, Prompt, render
+from steerx_cli.lm.steer import Positions
 from steerx_cli.lm.templates import Task
 from steerx_cli.lm.tokens import Tokens, encode, encode_placed, response_in
 
@@ -71,6 +74,26 @@ def score_tokens(
 
 
 @dataclass(frozen=True)
+class Push:
+    """A vector that is added to what a decoder block gives (Eq. 6 and 18), and where."""
+
+    vector: torch.Tensor
+    layer: int  # counted from 1
+    positions: Positions
+
+    def places(self, prompt: int, tokens: int) -> slice:
+        """The tokens that it is added to, of a prompt and what follows it."""
+        starts = {"generated": prompt - 1, "strict": prompt, "all": 0, "last": prompt - 1}
+        return slice(starts[self.positions], prompt if self.positions == "last" else tokens)
+
+    def __call__(self, prompt: int, output: torch.Tensor) -> torch.Tensor:
+        """What the block gives then."""
+        pushed = output.clone()
+        pushed[:, self.places(prompt, output.shape[1])] += self.vector.to(output.dtype)
+        return pushed
+
+
+@dataclass(frozen=True)
 class Steered:
     """What is written by several prompts together."""
 
@@ -80,19 +103,31 @@ class Steered:
 
 @torch.no_grad()
 def steer(
-    model: "Model", streams: Sequence[Sequence[int]], weights: Sequence[float], ends: Collection[int], most: int
+    model: "Model",
+    streams: Sequence[Sequence[int]],
+    weights: Sequence[float],
+    ends: Collection[int],
+    most: int,
+    push: Push | None = None,
 ) -> Steered:
-    """The greedy text by Σ weight · logits of each prompt and what is written so far (Eq. 3, 16); `most` tokens."""
+    """The greedy text by Σ weight · logits of each prompt and what is written so far (Eq. 3, 16), its hidden states
+    pushed (Eq. 6, 18); `most` tokens."""
     written = Steered([], [])
     while len(written.ids) < most:
-        rows = [torch.tensor([[*before, *written.ids]], device=model.device) for before in streams]
-        logits = [model(input_ids=row, use_cache=False).logits[0, -1].double() for row in rows]
-        best = sum(weight * each for weight, each in zip(weights, logits, strict=True)).topk(2)
+        logits = torch.stack([_last_logits(model, before, written.ids, push) for before in streams])
+        best = (torch.tensor(weights, dtype=logits.dtype, device=logits.device) @ logits).topk(2)
         written.margins.append(float(best.values[0] - best.values[1]))
         if int(best.indices[0]) in ends:
             break
         written.ids.append(int(best.indices[0]))
     return written
+
+
+def _last_logits(model: "Model", before: Sequence[int], written: Sequence[int], push: Push | None) -> torch.Tensor:
+    row = torch.tensor([[*before, *written]], device=model.device)
+    with changing(model, push.layer, lambda output: push(len(before), output)) if push else nullcontext():
+        logits: torch.Tensor = model(input_ids=row, use_cache=False).logits[0, -1].double()
+    return logits
 
 
 def decode(model: "Model", before: Sequence[int], ends: Collection[int], most: int) -> list[int]:

@@ -177,10 +177,13 @@ class Slots:
             if owner in lane.owners:
                 lane.let_go(owner)
 
-    def last_tokens(self, of: Callable[[Any], int]) -> list[int]:
-        """The token that every row goes on from, by its owner; 0 where it is nobody's."""
-        rows = [[*map(of, lane.owners), *[0] * (lane.rows - len(lane.owners))] for lane in self.lanes]
-        return [token for of_lane in rows for token in of_lane]
+    def last_tokens(self, of: Callable[[Any, int], int]) -> list[int]:
+        """The token that every row goes on from, by its owner and lane; 0 where it is nobody's."""
+        return [
+            token
+            for number, lane in enumerate(self.lanes)
+            for token in [*(of(owner, number) for owner in lane.owners), *[0] * (lane.rows - len(lane.owners))]
+        ]
 
     def positions(self) -> torch.Tensor:
         """Where the next token of every row stands."""

@@ -9,10 +9,11 @@ import pytest
 
 from scorers import REVIEW, SHORT, Row, beside, generate, history, profile, query, save_model, write
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.lm.decode import Decoder, Request, Written
+from steerx_cli.lm.decode import Decoder
 from steerx_cli.lm.frames import PLAIN
 from steerx_cli.lm.pretrain import CHAT, make_tokenizer
 from steerx_cli.lm.prompt import History, Item
+from steerx_cli.lm.request import Request, Written
 from steerx_cli.stages.generate.prompts import Prompted, Prompter
 from steerx_cli.stages.generate.questions import Question
 from steerx_cli.stages.generate.settings import NONE, H, S, Settings

@@ -10,8 +10,9 @@ from steerx_cli.core.order import lot
 from steerx_cli.core.schemas import GENERATIONS
 from steerx_cli.lm.answers import Reader
 from steerx_cli.lm.causal import CausalLM
-from steerx_cli.lm.decode import Decoder, Decoding, Request, Written
+from steerx_cli.lm.decode import Decoder, Decoding
 from steerx_cli.lm.frames import make_frame
+from steerx_cli.lm.request import Request, Written
 from steerx_cli.stages.generate.prompts import Prompted, Prompter
 from steerx_cli.stages.generate.questions import Donors, Question, questions_of
 from steerx_cli.stages.generate.settings import H, S, Settings, weights
