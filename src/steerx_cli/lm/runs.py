@@ -3,21 +3,34 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import torch
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.attention import KeysValues
-from steerx_cli.lm.causal import CausalLM
 from steerx_cli.lm.memory import ran_out
 from steerx_cli.lm.packing import Piece
 from steerx_cli.lm.rows import Ids
 from steerx_cli.lm.trie import Node, Trie, build
 
+if TYPE_CHECKING:
+    from steerx_cli.lm.models import Model
+
 _LEAST = 16  # tokens that a node of its own has to save; below that it costs more than it spares
 _ROW_ON_CPU = 1024  # tokens in a batch: what a layer makes of more does not stay in the cache
+
+
+class Body(Protocol):
+    """What sequences are run through: a model that gives a state at every token, of whatever shape."""
+
+    @property
+    def model(self) -> "Model": ...
+    @property
+    def packs(self) -> bool: ...
+    def states_packed(self, pieces: Sequence[tuple[Piece, Sequence[int]]]) -> torch.Tensor: ...
+    def states_padded(self, rows: Sequence[Ids]) -> torch.Tensor: ...
 
 
 class NoRoom(SteerxError):
@@ -123,7 +136,7 @@ Read: TypeAlias = Callable[[Sequence[Run], torch.Tensor], None]
 class Runner:
     """Runs a model over sequences; at most `batch_tokens` tokens go through it at once."""
 
-    def __init__(self, lm: CausalLM, batch_tokens: int, keeps: bool = False) -> None:
+    def __init__(self, lm: Body, batch_tokens: int, keeps: bool = False) -> None:
         """With `keeps`, the keys and values of every token are there when its batch is read."""
         self._lm, self._keeps = lm, keeps
         on_cpu = lm.model.device.type == "cpu"
