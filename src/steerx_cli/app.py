@@ -10,16 +10,25 @@ from typing import Annotated
 import typer
 
 from steerx_cli import console
+from steerx_cli.commands.build_vector import build_vector
+from steerx_cli.commands.export import export
 from steerx_cli.commands.generate import generate
 from steerx_cli.commands.import_ import import_
 from steerx_cli.commands.merge import merge
 from steerx_cli.commands.retrieve import retrieve
 from steerx_cli.commands.score_tokens import score_tokens
 from steerx_cli.commands.show import show
+from steerx_cli.commands.smooth import smooth
 from steerx_cli.core.errors import Interrupted, SteerxError
 
-STAGES = {"retrieve": retrieve, "score-tokens": score_tokens, "generate": generate}
-TOOLS = {"import": import_, "show": show, "merge": merge}
+STAGES = {
+    "retrieve": retrieve,
+    "score-tokens": score_tokens,
+    "smooth": smooth,
+    "build-vector": build_vector,
+    "generate": generate,
+}
+TOOLS = {"import": import_, "show": show, "merge": merge, "export": export}
 
 app = typer.Typer(
     name="steerx",

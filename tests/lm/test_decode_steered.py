@@ -11,7 +11,6 @@ import torch
 
 from families import FAMILIES, UNPACKED, random_model
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.lm.blocks import width_of
 from steerx_cli.lm.decode import Decoder, Decoding
 from steerx_cli.lm.request import Request, Written
 from steerx_cli.lm.steer import Positions, Steer, Steering, Vector
@@ -169,10 +168,3 @@ def test_vectors_that_are_not_one_a_set_are_a_mistake() -> None:
         replace(REQUESTS[0], vectors=(vector, vector))
     with pytest.raises(ValueError, match="one token"):
         Request((np.array([5], np.int32),), ((1.0,),), 4, vectors=(vector,))
-
-
-def test_the_width_is_checked() -> None:
-    steer = Steer(random_model("qwen3"), 1, 1)
-    steer.check(np.ones(width_of(random_model("qwen3")), np.float32))
-    with pytest.raises(SteerxError, match=r"^a vector has 31 numbers, and the model's hidden states have 32: build"):
-        steer.check(np.ones(31, np.float32))

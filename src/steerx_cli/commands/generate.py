@@ -1,17 +1,19 @@
 """`steerx generate`: its options and its help."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from steerx_cli import console
-from steerx_cli.commands.options import FILES, Common, Model, Seed, Task, Telling, bundled, needed
+from steerx_cli.commands.options import FILES, Common, Model, Seed, Task, Telling, bundled, is_typed, needed
 from steerx_cli.core.errors import SteerxError
+
+if TYPE_CHECKING:
+    from steerx_cli.stages.generate.settings import Settings
 
 STEERING = "How it is steered"
 WRITING = "How it is written"
-STEERED = ("cos", "steerx-cos")
 
 
 @bundled
@@ -21,18 +23,45 @@ def generate(
     common: Common,
     telling: Telling,
     method: Annotated[
-        Literal["non-perso", "rag", "cos", "steerx-cos"] | None,
+        Literal["non-perso", "rag", "cos", "steerx-cos", "cas", "steerx-cas"] | None,
         typer.Option("--method", help="As above.", show_default=False, rich_help_panel=STEERING),
     ] = None,
     lam: Annotated[
         list[float] | None,
         typer.Option(
             "--lam",
-            help="λ, how much the user counts. Several make a row each, and read the prompts once.",
+            help="λ of CoS, how much the user counts. Several make a row each, and read the prompts once.",
             show_default=False,
             rich_help_panel=STEERING,
         ),
     ] = None,
+    gamma2: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--gamma2",
+            help="γ2 of CAS, how much of the vector is added. Several likewise.",
+            show_default=False,
+            rich_help_panel=STEERING,
+        ),
+    ] = None,
+    layer: Annotated[
+        int | None,
+        typer.Option(
+            "--layer",
+            help="The decoder block, from 1, behind which the vector is added: one that the vectors were built for.",
+            min=1,
+            show_default="the only one of the vectors",
+            rich_help_panel=STEERING,
+        ),
+    ] = None,
+    positions: Annotated[
+        Literal["generated", "strict", "all", "last"],
+        typer.Option(
+            "--positions",
+            help="Steered tokens: those written and the prompt's last, not that one, the whole prompt too, or only it.",
+            rich_help_panel=STEERING,
+        ),
+    ] = "generated",
     profiles_of: Annotated[
         Literal["own", "other"],
         typer.Option(
@@ -41,11 +70,27 @@ def generate(
             rich_help_panel=STEERING,
         ),
     ] = "own",
+    described_by: Annotated[
+        Literal["query", "history"],
+        typer.Option(
+            "--described-by",
+            help="S: the description of all histories together, or those of each, a line each.",
+            rich_help_panel=STEERING,
+        ),
+    ] = "query",
+    vectors_of: Annotated[
+        Literal["own", "other", "mean"],
+        typer.Option(
+            "--vectors-of",
+            help="As a control: another user's vector, by --seed, or the mean of all users'.",
+            rich_help_panel=STEERING,
+        ),
+    ] = "own",
     missing: Annotated[
         Literal["fallback", "error"],
         typer.Option(
             "--missing",
-            help="Without histories: as non-perso; without a description: as rag. Or an error.",
+            help="Without histories: as non-perso; without a description or vector: as rag. Or an error.",
             rich_help_panel=STEERING,
         ),
     ] = "fallback",
@@ -97,31 +142,42 @@ def generate(
     profiles: Annotated[
         Path | None, typer.Option("--profiles", help="With steerx-cos: the descriptions.", rich_help_panel=FILES)
     ] = None,
+    vectors: Annotated[
+        Path | None, typer.Option("--vectors", help="With cas and steerx-cas: the vectors.", rich_help_panel=FILES)
+    ] = None,
 ) -> None:
-    """Write for the user: plainly, or with logits that are steered.
+    """Write for the user: plainly, or with logits or hidden states that are steered.
 
-    x is the query, H its histories, S the user's description, ∅ nothing of the user
+    x is the query, H its histories, S the user's description, ∅ nothing of the user, a a vector from build-vector
 
     non-perso   logits(x, ∅)
     rag         logits(x, H)
     cos         logits(x, H) + λ · (logits(x, H) − logits(x, ∅))   (Eq. 2, 3)
     steerx-cos  logits(x, H) + λ · (logits(x, S) − logits(x, ∅))   (Eq. 15, 16)
+    cas         hidden(x, H) + γ2 · a, a from the histories alone  (Eq. 5, 6)
+    steerx-cas  hidden(x, H) + γ2 · a, a from descriptions, too    (Eq. 17, 18)
 
     Example: steerx generate --method cos --lam 0.7
     """
     from steerx_cli.lm.sampling import Sampling
+    from steerx_cli.lm.steer import Steering
     from steerx_cli.lm.templates import load_task
     from steerx_cli.stages.generate import Inputs, run
-    from steerx_cli.stages.generate.settings import Settings
+    from steerx_cli.stages.generate.settings import BY_LOGITS, BY_VECTOR, Settings
 
     chosen = needed(method, "--method", "a method (--method rag)")
-    refuse_unused(typed, chosen, profiles_of, temperature)
+    refuse_unused(typed, chosen)
+    by_vector = chosen in BY_VECTOR
     settings = Settings(
         method=chosen,
         task=load_task(needed(task, "--task", "a task (--task review)")),
-        lams=tuple(needed(lam or None, "--lam", "a λ (--lam 0.7)")) if chosen in STEERED else (None,),
+        lams=tuple(needed(lam or None, "--lam", "a λ (--lam 0.7)")) if chosen in BY_LOGITS else (None,),
+        gamma2s=tuple(needed(gamma2 or None, "--gamma2", "a γ2 (--gamma2 0.4)")) if by_vector else (None,),
+        steering=Steering(layer or 0, positions) if by_vector else None,
         over=over,
         profiles_of=profiles_of,
+        described_by=described_by,
+        vectors_of=vectors_of if by_vector else "own",
         missing=missing,
         prompt_format=prompt_format,
         max_new_tokens=max_new_tokens,
@@ -134,32 +190,42 @@ def generate(
         queries=common.input("queries", queries),
         retrieved=common.input("retrieved", retrieved),
         profiles=common.input("profiles", profiles),
+        vectors=common.input("vectors", vectors),
     )
-    request, scope = model.request("Qwen/Qwen3-8B"), common.scope(name_of(chosen, over, profiles_of))
+    request, scope = model.request("Qwen/Qwen3-8B"), common.scope(name_of(settings))
     console.telling(
         telling, lambda progress: run(settings, request, inputs, scope, progress), first={"preset": common.preset}
     )
 
 
-def name_of(method: str, over: str, profiles_of: str) -> str:
-    """Each method has a file of its own; what nobody's histories are in is neutral."""
-    if over == "histories":
+def name_of(settings: "Settings") -> str:
+    """Each method, and each control of it, has a file of its own; what nobody's histories are in is neutral."""
+    if settings.over == "histories":
         return "neutral"
-    others = method == "steerx-cos" and profiles_of == "other"
-    return f"generations-{method}" + ("-other" if others else "")
+    of = {"steerx-cos": settings.profiles_of, "cas": settings.vectors_of, "steerx-cas": settings.vectors_of}
+    control = of.get(settings.method, "own")
+    return f"generations-{settings.method}" + (f"-{control}" if control != "own" else "")
 
 
-def refuse_unused(typed: typer.Context, method: str, profiles_of: str, temperature: float) -> None:
+# Which options belong to which methods, and how a sentence calls what the others lack.
+OF = {
+    "lam": (("cos", "steerx-cos"), "λ"),
+    "profiles_of": (("steerx-cos",), "description"),
+    "described_by": (("steerx-cos",), "description"),
+    "gamma2": (("cas", "steerx-cas"), "γ2"),
+    "layer": (("cas", "steerx-cas"), "vector"),
+    "positions": (("cas", "steerx-cas"), "vector"),
+    "vectors_of": (("cas", "steerx-cas"), "vector"),
+}
+
+
+def refuse_unused(typed: typer.Context, method: str) -> None:
     """An option that is typed and would change nothing is a mistake; a preset's is for the methods that have it."""
-    without = {
-        "lam": (method not in STEERED, f"--method {method} has no λ: leave --lam out"),
-        "profiles_of": (
-            profiles_of == "other" and method != "steerx-cos",
-            f"--method {method} has no description: leave --profiles-of out, or name --method steerx-cos",
-        ),
-        "top_p": (not temperature, "--top-p is given and nothing is drawn: name a --temperature above 0, too"),
-    }
-    for name, (unused, sentence) in without.items():
-        source = typed.get_parameter_source(name)
-        if unused and source is not None and source.name == "COMMANDLINE":
-            raise SteerxError(sentence)
+    for name, (methods, what) in OF.items():
+        if method not in methods and is_typed(typed, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise SteerxError(
+                f"--method {method} has no {what}: leave {flag} out, or name --method {' or '.join(methods)}"
+            )
+    if not typed.params["temperature"] and is_typed(typed, "top_p"):
+        raise SteerxError("--top-p is given and nothing is drawn: name a --temperature above 0, too")

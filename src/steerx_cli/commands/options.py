@@ -199,6 +199,12 @@ def needed(value: Given | None, flag: str, example: str) -> Given:
     return value
 
 
+def is_typed(context: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line; else its value is a preset's, or its own default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def bundled(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option for each field of the dataclasses among its parameters."""
     signature, hints = inspect.signature(command), get_type_hints(command, include_extras=True)

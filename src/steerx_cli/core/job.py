@@ -123,6 +123,11 @@ class Job:
             for role, source in self._work.sources.items()
         }
 
+    @property
+    def parts(self) -> Path:
+        """The folder of this run's unfinished work: it is there while chunks are made, and gone once all is done."""
+        return self._parts
+
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _part(self, chunk: Chunk) -> Path:

@@ -1,7 +1,7 @@
 """An input as a stage sees it: one artifact, in one file or in all its shards, checked before anything is computed."""
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.order import check_order
 from steerx_cli.core.provenance import Footer, Shard, join_shards
 from steerx_cli.core.schemas import Artifact
+from steerx_cli.core.scope import Scope
 
 
 def find_files(where: Path) -> list[Path]:
@@ -122,3 +123,13 @@ class Source:
         step = self.artifact.rows_per_group
         for start in range(0, self.footer.rows, step):
             yield self.read(start, min(start + step, self.footer.rows))
+
+
+def refuse_partial(made: Iterable[Source], scope: Scope) -> None:
+    """Refuse what was made for fewer users than are to be worked on."""
+    for source in made:
+        limit = source.footer.record.parameters.get("limit")
+        if limit is not None and source.footer.users >= limit and (scope.limit is None or scope.limit > limit):
+            raise SteerxError(
+                f"{source.where} was made for the first {limit} users: make it for all, or name --limit {limit}"
+            )

@@ -83,6 +83,11 @@ def pinned(request: ModelRequest, *, download: bool) -> tuple[ModelRequest, dict
     return replace(request, revision=found.revision), found.as_record()
 
 
+def kind_of(request: ModelRequest) -> str:
+    """The model's kind, as its config names it ("qwen3")."""
+    return str(read_json(_find(request)[0] / "config.json").get("model_type") or "unknown")
+
+
 def _find(request: ModelRequest, download: bool = True) -> tuple[Path, str | None]:
     code, pickled = request.trust_remote_code, request.pickled
     return find_model(request.name, request.revision, code=code, pickled=pickled, download=download)

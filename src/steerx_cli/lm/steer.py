@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.blocks import changing, width_of
 
 if TYPE_CHECKING:
@@ -80,11 +79,3 @@ class Steer:
         if self._added is None:
             return None
         return (output + self._added[: len(output)]).to(output.dtype)  # the sum is formed in float32
-
-    def check(self, vector: Vector) -> None:
-        """Refuse what cannot be added."""
-        if vector.shape != (self._width,):
-            raise SteerxError(
-                f"a vector has {len(vector)} numbers, and the model's hidden states have {self._width}: "
-                "build the vectors with this model"
-            )

@@ -1,4 +1,4 @@
-"""`steerx generate`: what a model writes for a user, plainly or steered (Eq. 2, 3, 15, 16)."""
+"""`steerx generate`: what a model writes for a user, plainly or steered (Eq. 2, 3, 6, 15, 16, 18)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -8,13 +8,14 @@ from pathlib import Path
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.job import Compute, Job, Work
 from steerx_cli.core.progress import Progress
-from steerx_cli.core.schemas import GENERATIONS, PROFILES, QUERIES, RETRIEVED
+from steerx_cli.core.schemas import GENERATIONS, PROFILES, QUERIES, RETRIEVED, VECTORS
 from steerx_cli.core.scope import Scope
-from steerx_cli.core.sources import Source
+from steerx_cli.core.sources import Source, refuse_partial
 from steerx_cli.core.summary import Summary
 from steerx_cli.lm.models import ModelRequest, pinned
-from steerx_cli.stages.generate.questions import Donors
-from steerx_cli.stages.generate.settings import STREAMS, H, S, Settings
+from steerx_cli.stages.generate import givers
+from steerx_cli.stages.generate.givers import Giver
+from steerx_cli.stages.generate.settings import NEEDS, VECTOR, H, S, Settings
 
 STAGE = "generate"
 
@@ -26,59 +27,85 @@ class Inputs:
     queries: Path
     retrieved: Path
     profiles: Path
+    vectors: Path
 
     def sources(self, settings: Settings) -> dict[str, Source]:
         """Those that are read, the one whose users are worked on first."""
         if settings.over == "histories":
             return {"retrieved": Source(RETRIEVED, self.retrieved)}
         read = {"queries": Source(QUERIES, self.queries)}
-        if H in STREAMS[settings.method]:
+        needs = NEEDS[settings.method]
+        if H in needs:
             read["retrieved"] = Source(RETRIEVED, self.retrieved)
-        if S in STREAMS[settings.method]:
+        if S in needs:
             read["profiles"] = Source(PROFILES, self.profiles)
+        if VECTOR in needs:
+            read["vectors"] = Source(VECTORS, self.vectors)
         return read
 
 
-def refuse_partial(sources: Mapping[str, Source], scope: Scope) -> None:
-    """Refuse what was made for fewer users than are to be answered."""
-    for role in ("retrieved", "profiles"):
+def at_layer(settings: Settings, vectors: Source) -> Settings:
+    """The layer is one that the vectors were built for: where there is only one, it need not be named."""
+    assert settings.steering
+    layers, asked = vectors.footer.record.parameters["layers"], settings.steering.layer
+    if not asked and len(layers) == 1:
+        return replace(settings, steering=replace(settings.steering, layer=layers[0]))
+    if asked not in layers:
+        built = ", ".join(map(str, layers))
+        raise SteerxError(
+            f"{vectors.where} was built for the layers {built}: name one of them with --layer"
+            if not asked
+            else f"{vectors.where} was built for the layers {built}, not {asked}: name one of them with --layer, or "
+            f"build vectors with `steerx build-vector --layer {asked}`"
+        )
+    return settings
+
+
+def refuse_other_model(vectors: Source, model: Mapping[str, str]) -> None:
+    """What is read in one model's hidden states means nothing in another's."""
+    built = vectors.footer.record.models["generator"]
+    if built["weights"] != model["weights"]:
+        raise SteerxError(
+            f"{vectors.where} was built with another model ({built['id']} {built['weights'][:12]}) than the one that "
+            f"is to write ({model['id']} {model['weights'][:12]}): build the vectors with it, or name that --model"
+        )
+
+
+def notes(sources: Mapping[str, Source], settings: Settings) -> Iterator[str]:
+    """What may be meant, and may be a mistake."""
+    for role in ("profiles", "vectors"):
         if role not in sources:
             continue
-        footer = sources[role].footer
-        limit = footer.record.parameters.get("limit")
-        if limit is not None and footer.users >= limit and (scope.limit is None or scope.limit > limit):
-            raise SteerxError(
-                f"{sources[role].where} was made for the first {limit} users: make it for all, or name --limit {limit}"
-            )
-
-
-def notes(sources: Mapping[str, Source]) -> Iterator[str]:
-    """What may be meant, and may be a mistake."""
-    if "profiles" in sources:
-        ancestry = sources["profiles"].footer.ancestry.items()
+        ancestry = sources[role].footer.ancestry.items()
         made_from = {name for name, entry in ancestry if entry["record"]["artifact"] == RETRIEVED.name}
         if made_from and sources["retrieved"].footer.fingerprint not in made_from:
-            yield f"{sources['profiles'].where} was made from other histories than {sources['retrieved'].where}"
+            yield f"{sources[role].where} was made from other histories than {sources['retrieved'].where}"
+    if settings.method == "steerx-cas" and sources["vectors"].footer.record.parameters["gamma1"] == 1:
+        yield f"{sources['vectors'].where} was built with γ1 = 1: this is cas"
 
 
-def prepare(model: ModelRequest, settings: Settings, donors: Donors | None) -> Compute:
+def prepare(model: ModelRequest, settings: Settings, others: Giver | None) -> Compute:
     """Load the model, and give what is done with each chunk."""
     from steerx_cli.lm.causal import CausalLM
     from steerx_cli.stages.generate.writing import Generations
 
-    return Generations(CausalLM.load(model), settings, donors)
+    return Generations(CausalLM.load(model), settings, others)
 
 
 def run(settings: Settings, model: ModelRequest, inputs: Inputs, scope: Scope, progress: Progress) -> Summary:
     """Read, write, and write down."""
-    sources, donors = inputs.sources(settings), None
-    if settings.over == "queries":
-        refuse_partial(sources, scope)
+    sources = inputs.sources(settings)
+    driver = next(iter(sources))
+    refuse_partial([source for role, source in sources.items() if role != driver], scope)
     if profiles := sources.get("profiles"):
         # What `smooth --mode raw` calls a description is the histories themselves, and is shown as they are.
         settings = replace(settings, raw=profiles.footer.record.parameters.get("mode") == "raw")
-        donors = Donors.drawn(profiles, settings.seed) if settings.profiles_of == "other" else None
+    if vectors := sources.get("vectors"):
+        settings = at_layer(settings, vectors)
+    others = givers.others(sources, settings)
     model, record = pinned(model, download=not scope.dry_run)
-    work = Work(STAGE, GENERATIONS, next(iter(sources)), sources, settings.parameters(), {"generator": record})
-    summary = Job(work, scope).run(partial(prepare, model, settings, donors), progress)
-    return replace(summary, notes=(*summary.notes, *notes(sources)))
+    if vectors:
+        refuse_other_model(vectors, record)
+    work = Work(STAGE, GENERATIONS, driver, sources, settings.parameters(), {"generator": record})
+    summary = Job(work, scope).run(partial(prepare, model, settings, others), progress)
+    return replace(summary, notes=(*summary.notes, *notes(sources, settings)))

@@ -12,7 +12,7 @@ from steerx_cli.lm.prompt import Block, Description, Histories, NoBlock, Prompt,
 from steerx_cli.lm.rows import Ids
 from steerx_cli.lm.tokens import cut, encode
 from steerx_cli.stages.generate.questions import Question
-from steerx_cli.stages.generate.settings import NONE, STREAMS, WITHOUT, H, S, Settings
+from steerx_cli.stages.generate.settings import NEEDS, NONE, STREAMS, VECTOR, WITHOUT, H, S, Settings
 
 if TYPE_CHECKING:
     from steerx_cli.lm.models import Tokenizer
@@ -50,23 +50,21 @@ class Prompter:
 
     def _method(self, question: Question) -> str:
         """What the method comes to with what there is."""
-        lacks = []
-        if S in STREAMS[self._settings.method] and question.description is None:
-            lacks.append(S)
-        if H in STREAMS[self._settings.method] and not question.histories:
-            lacks.append(H)
-        if not lacks:
-            return self._settings.method
-        return self._without(question, lacks[-1], "no histories" if H in lacks else "no description")
+        has = {H: bool(question.histories), S: question.description is not None, VECTOR: question.vector is not None}
+        what = {H: "no histories", S: "no description", VECTOR: "no vector"}
+        for need in NEEDS[self._settings.method]:
+            if not has.get(need, True):  # without histories, nothing else counts
+                return self._without(question, need, what[need])
+        return self._settings.method
 
-    def _without(self, question: Question, stream: str, what: str) -> str:
-        """The method that is left when a stream is not."""
+    def _without(self, question: Question, need: str, what: str) -> str:
+        """The method that is left without it."""
         if self._settings.missing == "error":
             raise SteerxError(
                 f"query {question.query_id!r} of user {question.user_id!r} has {what}, and --missing error does not "
                 "let it pass"
             )
-        return WITHOUT[stream]
+        return WITHOUT[need]
 
     def _render(self, question: Question, stream: str) -> Prompt:
         block: Block = NoBlock()

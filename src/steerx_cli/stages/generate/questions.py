@@ -1,8 +1,7 @@
 """What is to be answered, and what is known of who asks."""
 
-from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NoReturn, TypeAlias
@@ -11,10 +10,10 @@ import polars as pl
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.job import Tables
-from steerx_cli.core.order import lot
-from steerx_cli.core.sources import Source
 from steerx_cli.lm.prompt import History, Item
-from steerx_cli.stages.generate.settings import STREAMS, H, S, Settings
+from steerx_cli.lm.steer import Vector
+from steerx_cli.stages.generate.givers import Asked, Giver, own
+from steerx_cli.stages.generate.settings import NEEDS, H, Settings
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -30,6 +29,7 @@ class Question:
     history_ids: tuple[str, ...] = ()
     histories: tuple[History, ...] = ()
     description: str | None = None
+    vector: Vector | None = None
     donor_id: str | None = None  # whose that is, where it is another user's
 
     @property
@@ -38,50 +38,14 @@ class Question:
         return self.item_id is not None
 
 
-# --- another user's description ---------------------------------------------------------------------------------------
-
-
-class Donors:
-    """All users who have descriptions, in a circle in an order that is drawn: each gets those of the next one.
-
-    The circle hangs on the whole file of descriptions, not on the chunk or shard in which a user is.
-    """
-
-    def __init__(self, descriptions: Mapping[str, Sequence[str]], seed: int) -> None:
-        if len(descriptions) < 2:
-            raise SteerxError(
-                f"--profiles-of other takes another user's description, and {len(descriptions)} users have any: "
-                "name profiles of more users"
-            )
-        self._descriptions, self._seed = descriptions, seed
-        self._circle = sorted((lot(seed, "donor", user), user) for user in descriptions)
-
-    @classmethod
-    def drawn(cls, profiles: Source, seed: int) -> "Donors":
-        """From all descriptions of queries that there are."""
-        found: dict[str, list[str]] = defaultdict(list)
-        for batch in profiles.batches():
-            for row in batch.select(["user_id", "item_id", "description"]).to_pylist():
-                if row["item_id"] is None and (row["description"] or "").strip():
-                    found[row["user_id"]].append(row["description"])
-        return cls(found, seed)
-
-    def given(self, user_id: str, number: int) -> tuple[str, str]:
-        """A user's donor, and what is given for the `number`-th query: theirs in order, then again from the first."""
-        place = bisect_right(self._circle, (lot(self._seed, "donor", user_id), user_id)) % len(self._circle)
-        donor = self._circle[place][1]
-        theirs = self._descriptions[donor]
-        return donor, theirs[number % len(theirs)]
-
-
 # --- tables → questions -----------------------------------------------------------------------------------------------
 
 
-def questions_of(tables: Tables, settings: Settings, donors: Donors | None) -> list[Question]:
-    """All that is to be answered, in order."""
+def questions_of(tables: Tables, settings: Settings, others: Giver | None) -> list[Question]:
+    """All that is to be answered, in order; `others` give what is not the users' own."""
     if settings.over == "histories":
         return list(_of_histories(tables["retrieved"]))
-    return list(_of_queries(tables, settings, donors))
+    return list(_of_queries(tables, settings, others or own(tables, settings)))
 
 
 def _of_histories(retrieved: pl.DataFrame) -> Iterator[Question]:
@@ -91,20 +55,18 @@ def _of_histories(retrieved: pl.DataFrame) -> Iterator[Question]:
         yield Question(row["user_id"], None, row["item_id"], Item.of(row))
 
 
-def _of_queries(tables: Tables, settings: Settings, donors: Donors | None) -> Iterator[Question]:
-    """Every query, with what was retrieved for it, and a description."""
-    streams = STREAMS[settings.method]
-    retrieved = _by_query(tables["retrieved"]) if H in streams else {}
+def _of_queries(tables: Tables, settings: Settings, giver: Giver | None) -> Iterator[Question]:
+    """Every query, with what was retrieved for it, and a description or a vector."""
+    needs = NEEDS[settings.method]
+    retrieved = _by_query(tables["retrieved"]) if H in needs else {}
     known = {user_id for user_id, _ in retrieved}
-    described = _by_query(tables["profiles"].filter(pl.col("item_id").is_null())) if S in streams else {}
     for user_id, of_user in groupby(tables["queries"].iter_rows(named=True), lambda row: row["user_id"]):
         for number, row in enumerate(of_user):
             histories = retrieved.get((user_id, row["query_id"]), [])
             if user_id in known and not histories:
                 refuse_unknown(row)
-            donor, description = None, None
-            if S in streams and histories:
-                donor, description = donors.given(user_id, number) if donors else (None, _own(described, row))
+            asked = Asked(user_id, row["query_id"], number)
+            donor_id, gift = giver.given(asked) if giver and histories else (None, None)
             yield Question(
                 user_id,
                 row["query_id"],
@@ -112,8 +74,9 @@ def _of_queries(tables: Tables, settings: Settings, donors: Donors | None) -> It
                 Item.of(row),
                 tuple(history["item_id"] for history in histories),
                 tuple(map(History.of, histories)),
-                description,
-                donor,
+                gift if isinstance(gift, str) else None,
+                None if isinstance(gift, str) else gift,
+                donor_id,
             )
 
 
@@ -123,18 +86,6 @@ def refuse_unknown(asked: Row) -> NoReturn:
         f"the retrieved histories lack query {asked['query_id']!r} of user {asked['user_id']!r}, who has some for "
         "other queries: retrieve for the same queries"
     )
-
-
-def _own(described: Mapping[tuple[str, str], Sequence[Row]], asked: Row) -> str | None:
-    """A description that is null or blank is none, one that is not there at all is another run's."""
-    rows = described.get((asked["user_id"], asked["query_id"]))
-    if rows is None:
-        raise SteerxError(
-            f"the profiles lack query {asked['query_id']!r} of user {asked['user_id']!r}: "
-            "smooth the scores of the same retrieved histories"
-        )
-    text = rows[0]["description"]
-    return text if text and text.strip() else None
 
 
 def _by_query(rows: pl.DataFrame) -> dict[tuple[str, str], list[Row]]:

@@ -6,14 +6,26 @@ from dataclasses import dataclass
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.frames import PromptFormat
 from steerx_cli.lm.sampling import Sampling
+from steerx_cli.lm.steer import Steering
 from steerx_cli.lm.templates import Task
 
 # The streams of a method: the prompt with the histories, with the description, with nothing of the user.
 H, S, NONE = "H", "S", "∅"
-STREAMS = {"non-perso": (NONE,), "rag": (H,), "cos": (H, NONE), "steerx-cos": (H, S, NONE)}
+STREAMS = {
+    "non-perso": (NONE,),
+    "rag": (H,),
+    "cos": (H, NONE),
+    "steerx-cos": (H, S, NONE),
+    "cas": (H,),
+    "steerx-cas": (H,),
+}
+VECTOR = "a"  # what is added to hidden states
+BY_LOGITS, BY_VECTOR = ("cos", "steerx-cos"), ("cas", "steerx-cas")
+NEEDS = {method: (*streams, *([VECTOR] if method in BY_VECTOR else [])) for method, streams in STREAMS.items()}
 MOST = 10_000  # of λ: beyond it, nothing is left of the histories' own logits but their rounding
-# What a method comes to without one of them: F_S = 0 is RAG, and without histories nothing is known of the user.
-WITHOUT = {H: "non-perso", S: "rag"}
+# What a method comes to without one of them: F_S = 0 and a = 0 are RAG, and without histories nothing is known of the
+# user.
+WITHOUT = {H: "non-perso", S: "rag", VECTOR: "rag"}
 
 
 def weights(method: str, lam: float | None) -> Mapping[str, float]:
@@ -32,9 +44,15 @@ class Settings:
     method: str
     task: Task
     lams: tuple[float | None, ...] = (None,)  # None where the method has no λ
+    gamma2s: tuple[float | None, ...] = (
+        None,
+    )  # None where it has no γ2; one of both has one value, so they count once
+    steering: Steering | None = None  # where a vector is added; None where the method has none
     over: str = "queries"  # or histories, whose own inputs are answered
     profiles_of: str = "own"  # or other: the description is another user's
-    missing: str = "fallback"  # or error: what is done without histories or a description
+    described_by: str = "query"  # S is the description of all histories together; or history, those of each
+    vectors_of: str = "own"  # or other: the vector is another user's; or mean: that of all users
+    missing: str = "fallback"  # or error: what is done without histories, a description or a vector
     prompt_format: PromptFormat = "chat"
     max_new_tokens: int = 512
     sampling: Sampling | None = None
@@ -50,11 +68,19 @@ class Settings:
                 f"--over histories asks for texts in which nothing is of the user, and --method {self.method} steers: "
                 "name --method non-perso"
             )
-        for lam in self.lams:
-            if lam is not None and not abs(lam) <= MOST:
-                raise SteerxError(f"--lam {lam:g} cannot be weighed in float32: choose one from {-MOST} to {MOST}")
-        if len(set(self.lams)) < len(self.lams):
-            raise SteerxError("a --lam is given twice: each is a row of its own")
+        for flag, strengths in (("--lam", self.lams), ("--gamma2", self.gamma2s)):
+            for strength in strengths:
+                if strength is not None and not abs(strength) <= MOST:
+                    raise SteerxError(
+                        f"{flag} {strength:g} cannot be weighed in float32: choose one from {-MOST} to {MOST}"
+                    )
+            if len(set(strengths)) < len(strengths):
+                raise SteerxError(f"a {flag} is given twice: each is a row of its own")
+
+    @property
+    def strengths(self) -> list[tuple[float | None, float | None]]:
+        """λ and γ2 of each row that a question gets."""
+        return [(lam, gamma2) for lam in self.lams for gamma2 in self.gamma2s]
 
     def parameters(self) -> Mapping[str, object]:
         """The settings that are looked at."""
@@ -68,15 +94,29 @@ class Settings:
             "batch_size": self.batch_size,
             "batch_tokens": self.batch_tokens,
         }
-        streams = STREAMS[self.method]
-        if len(streams) > 1:
+        needs = NEEDS[self.method]
+        if self.method in BY_LOGITS:
             looked_at["lam"] = list(self.lams)
-        if H in streams:
+        if self.steering:
+            looked_at |= {"gamma2": list(self.gamma2s), "vectors_of": self.vectors_of}
+            looked_at |= {"layer": self.steering.layer, "positions": self.steering.positions}
+        if H in needs:
             looked_at["missing"] = self.missing
-        if S in streams:
-            looked_at["profiles_of"] = self.profiles_of
+        if S in needs:
+            looked_at |= {"profiles_of": self.profiles_of, "described_by": self.described_by}
         if self.sampling:
             looked_at |= {"temperature": self.sampling.temperature, "top_p": self.sampling.top_p}
-        if self.sampling or (S in streams and self.profiles_of == "other"):
+        if self.sampling or self.draws_donors:
             looked_at["seed"] = self.seed
         return looked_at
+
+    @property
+    def vector_column(self) -> str:
+        """Which of the vectors' columns is added: Eq. 5's by itself, or Eq. 17's."""
+        return "from_histories" if self.method == "cas" else "vector"
+
+    @property
+    def draws_donors(self) -> bool:
+        """Whether each user gets what is another's."""
+        needs = NEEDS[self.method]
+        return (S in needs and self.profiles_of == "other") or (VECTOR in needs and self.vectors_of == "other")

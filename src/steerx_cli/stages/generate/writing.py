@@ -1,8 +1,9 @@
 """Questions → rows of `generations`."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from steerx_cli.core.job import Counts, Tables, table_of
@@ -13,38 +14,66 @@ from steerx_cli.lm.causal import CausalLM
 from steerx_cli.lm.decode import Decoder, Decoding
 from steerx_cli.lm.frames import make_frame
 from steerx_cli.lm.request import Request, Written
+from steerx_cli.lm.steer import Vector
+from steerx_cli.stages.generate.givers import Giver
 from steerx_cli.stages.generate.prompts import Prompted, Prompter
-from steerx_cli.stages.generate.questions import Donors, Question, questions_of
-from steerx_cli.stages.generate.settings import H, S, Settings, weights
+from steerx_cli.stages.generate.questions import Question, questions_of
+from steerx_cli.stages.generate.settings import BY_LOGITS, BY_VECTOR, H, S, Settings, weights
+
+
+class Rule(NamedTuple):
+    """What is done with the streams of a question."""
+
+    weights: tuple[float, ...]  # of their logits
+    gamma2: float = 0.0  # of the vector that is added to their hidden states
+
+    def of(self, vector: Vector | None) -> Vector | None:
+        """γ2 · a; nothing where that is 0."""
+        return np.float32(self.gamma2) * vector if self.gamma2 and vector is not None else None
 
 
 class Generations:
     """Answers the questions of one chunk of users after the other."""
 
-    def __init__(self, lm: CausalLM, settings: Settings, donors: Donors | None) -> None:
+    def __init__(self, lm: CausalLM, settings: Settings, others: Giver | None) -> None:
         frame = make_frame(settings.prompt_format, lm.tokenizer)
-        self._settings, self._donors, self._window = settings, donors, lm.window
+        self._settings, self._others, self._window = settings, others, lm.window
         self._prompter = Prompter(lm.tokenizer, frame, settings, lm.window)
-        self._decoder = Decoder(lm, Decoding(settings.batch_size, settings.batch_tokens, settings.sampling))
+        self._decoder = Decoder(
+            lm, Decoding(settings.batch_size, settings.batch_tokens, settings.sampling, settings.steering)
+        )
         self._reader = Reader(lm.tokenizer, frame)
 
     def __call__(self, tables: Tables) -> tuple[pl.DataFrame, Counts]:
-        """One row for each question and λ, and what had to be done to get it."""
-        prompted = self._prompter.prompted(questions_of(tables, self._settings, self._donors))
+        """One row for each question and λ or γ2, and what had to be done to get it."""
+        prompted = self._prompter.prompted(questions_of(tables, self._settings, self._others))
         written, counts = self._decoder.write([self._request(each) for each in prompted if each.limit])
         answers = iter(written)
         rows = [row for each in prompted for row in self._rows(each, next(answers) if each.limit else [])]
         return table_of(GENERATIONS, rows), {**counts, **shortfalls(rows)}
 
-    def _rules(self, prompted: Prompted) -> list[tuple[float, ...]]:
-        """The weights of the streams, for each λ."""
-        found = [weights(prompted.basis, lam) for lam in self._settings.lams]
-        return [tuple(of_stream[stream] for stream in prompted.streams) for of_stream in found]
+    def _rules(self, prompted: Prompted) -> list[Rule]:
+        """What decides the text, for each λ or γ2."""
+        steered = prompted.basis in BY_VECTOR
+        return [
+            Rule(
+                tuple(weights(prompted.basis, lam)[stream] for stream in prompted.streams),
+                gamma2 or 0.0 if steered else 0.0,
+            )
+            for lam, gamma2 in self._settings.strengths
+        ]
 
     def _request(self, prompted: Prompted) -> Request:
-        """What comes to the same for several λ is written once."""
-        rules = tuple(dict.fromkeys(self._rules(prompted)))
-        return Request(tuple(prompted.streams.values()), rules, prompted.limit, self._seed(prompted.question))
+        """What comes to the same for several λ or γ2 is written once."""
+        rules = list(dict.fromkeys(self._rules(prompted)))
+        vector, pushed = prompted.question.vector, any(rule.gamma2 for rule in rules)
+        return Request(
+            tuple(prompted.streams.values()),
+            tuple(rule.weights for rule in rules),
+            prompted.limit,
+            self._seed(prompted.question),
+            tuple(rule.of(vector) for rule in rules) if pushed else (),
+        )
 
     def _seed(self, question: Question) -> int:
         """Of the text that is asked for, so that all methods and λ draw alike."""
@@ -54,16 +83,17 @@ class Generations:
     # --- rows ---------------------------------------------------------------------------------------------------------
 
     def _rows(self, prompted: Prompted, written: Sequence[Written]) -> list[dict[str, Any]]:
-        """One for each λ."""
+        """One for each λ or γ2."""
         if not prompted.limit:
             tokens = max(map(len, prompted.streams.values()))
             what = f"no room for an answer: the input has {tokens} tokens, and the model takes {self._window}"
-            written = [Written([], "failed", what)] * len(self._settings.lams)
+            written = [Written([], "failed", what)] * len(self._settings.strengths)
         rules = self._rules(prompted)
         of_rule = dict(zip(dict.fromkeys(rules), written, strict=False))
-        return [self._row(prompted, lam, of_rule[rule]) for lam, rule in zip(self._settings.lams, rules, strict=True)]
+        strengths = ({"lam": lam, "gamma2": gamma2} for lam, gamma2 in self._settings.strengths)
+        return [self._row(prompted, of_rule[rule]) | strength for strength, rule in zip(strengths, rules, strict=True)]
 
-    def _row(self, prompted: Prompted, lam: float | None, written: Written) -> dict[str, Any]:
+    def _row(self, prompted: Prompted, written: Written) -> dict[str, Any]:
         question = prompted.question
         answer = self._reader.answer(written.ids)
         cut_short = written.finish == "limit" and prompted.limit < self._settings.max_new_tokens
@@ -72,7 +102,6 @@ class Generations:
             "query_id": question.query_id,
             "item_id": question.item_id,
             "method": self._settings.method,
-            "lam": lam,
             "donor_id": question.donor_id,
             "basis": prompted.basis,
             "histories": question.history_ids[: prompted.shown],
@@ -99,7 +128,10 @@ def shortfalls(rows: Sequence[dict[str, Any]]) -> Counts:
         "answers": len(rows),
         "tokens written": sum(len(row["token_ids"]) for row in rows),
         "answers without histories, as by non-perso": sum(b == "non-perso" != method for b, method in bases),
-        "answers without a description, as by rag": sum(b == "rag" != method for b, method in bases),
+        **{
+            f"answers without a {what}, as by rag": sum(b == "rag" and method in methods for b, method in bases)
+            for what, methods in (("description", BY_LOGITS), ("vector", BY_VECTOR))
+        },
         "answers whose histories were cut to the model's window": sum(row["history_cut"] > 0 for row in rows),
         "answers whose description was cut to the model's window": sum(row["description_cut"] > 0 for row in rows),
         "answers that reached --max-new-tokens": finished("limit"),

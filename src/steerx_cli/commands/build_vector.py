@@ -1,0 +1,159 @@
+"""`steerx build-vector`: its options and its help."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from steerx_cli import console
+from steerx_cli.commands.options import FILES, Common, Model, Task, Telling, bundled, is_typed, needed
+from steerx_cli.core.errors import SteerxError
+
+VECTOR = "How it is mixed"
+STATES = "Which hidden states"
+WITH_A_MODEL = (
+    *("model", "revision", "dtype", "device", "batch_tokens", "trust_remote_code", "pickled", "prompt_format", "task"),
+    *("layer", "scope", "pool", "text", "described_by", "select_by_description", "retrieved", "neutral", "profiles"),
+)
+
+
+@bundled
+def build_vector(
+    typed: typer.Context,
+    model: Model,
+    common: Common,
+    telling: Telling,
+    gamma1: Annotated[
+        float | None,
+        typer.Option(
+            "--gamma1",
+            help="γ1, how much the histories count beside their descriptions; 1 is CAS.",
+            show_default=False,
+            rich_help_panel=VECTOR,
+        ),
+    ] = None,
+    normalize: Annotated[
+        bool,
+        typer.Option("--normalize/--no-normalize", help="Give each vector the length 1.", rich_help_panel=VECTOR),
+    ] = False,
+    described_by: Annotated[
+        Literal["history", "query"],
+        typer.Option(
+            "--described-by",
+            help="s_i: the description of each history, or that of its query's histories together.",
+            rich_help_panel=VECTOR,
+        ),
+    ] = "history",
+    select_by_description: Annotated[
+        int | None,
+        typer.Option(
+            "--select-by-description",
+            help="Keep the M histories that point most to where their descriptions do.",
+            metavar="M",
+            min=1,
+            show_default=False,
+            rich_help_panel=VECTOR,
+        ),
+    ] = None,
+    layer: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--layer",
+            help="ℓ: the decoder block, from 1, behind which states are read. Several make a row each, in one pass.",
+            show_default=False,
+            rich_help_panel=STATES,
+        ),
+    ] = None,
+    scope: Annotated[
+        Literal["query", "user"],
+        typer.Option(
+            "--scope",
+            help="A vector for each query from its retrieved histories, or for each user from all of the user's.",
+            rich_help_panel=STATES,
+        ),
+    ] = "query",
+    pool: Annotated[
+        Literal["last", "mean"],
+        typer.Option("--pool", help="A text's state: at its last token, or the mean of all.", rich_help_panel=STATES),
+    ] = "last",
+    text: Annotated[
+        Literal["prompted", "alone"],
+        typer.Option("--text", help="Texts stand behind their inputs' prompts, or alone.", rich_help_panel=STATES),
+    ] = "prompted",
+    task: Task = None,
+    prompt_format: Annotated[
+        Literal["plain", "chat"],
+        typer.Option(
+            "--prompt-format",
+            help="The model's chat format, or bare text for base models.",
+            rich_help_panel=STATES,
+        ),
+    ] = "chat",
+    vectors: Annotated[
+        Path | None,
+        typer.Option(
+            "--vectors", help="Mix these again, with another --gamma1: no model is loaded.", rich_help_panel=FILES
+        ),
+    ] = None,
+    retrieved: Annotated[
+        Path | None, typer.Option("--retrieved", help="The histories of each query.", rich_help_panel=FILES)
+    ] = None,
+    neutral: Annotated[
+        Path | None,
+        typer.Option(
+            "--neutral", help="What generate --method non-perso --over histories writes.", rich_help_panel=FILES
+        ),
+    ] = None,
+    profiles: Annotated[
+        Path | None, typer.Option("--profiles", help="The descriptions; not with γ1 = 1.", rich_help_panel=FILES)
+    ] = None,
+) -> None:
+    """Build the direction in which a user's texts part from what the model writes by itself.
+
+    a = 1/n · Σ γ1 · (h_i − h̄_i) + (1 − γ1) · (s_i − h̄_i)   (Eq. 17; with γ1 = 1 it is Eq. 5, CAS)
+
+    Each is a hidden state behind decoder block ℓ: of a history h_i, of its description s_i, of the model's own neutral
+    answer h̄_i, all behind the history's input x_i.
+
+    Example: steerx build-vector --layer 20 --gamma1 0.4
+    """
+    from steerx_cli.lm.templates import load_task
+    from steerx_cli.stages.build_vector import Inputs, remix, run
+    from steerx_cli.stages.build_vector.settings import Mix, Settings
+
+    mix = Mix(needed(gamma1, "--gamma1", "a γ1 (--gamma1 0.4)"), normalize)
+    place = common.scope("vectors")
+    if vectors is not None:
+        refuse_unused(typed)
+        console.telling(telling, lambda progress: remix(mix, vectors, place, progress), first={"preset": common.preset})
+        return
+    settings = Settings(
+        task=load_task(needed(task, "--task", "a task (--task review)")),
+        layers=tuple(needed(layer or None, "--layer", "a layer (--layer 20)")),
+        mix=mix,
+        scope=scope,
+        pool=pool,
+        text=text,
+        described_by=described_by,
+        select=select_by_description,
+        prompt_format=prompt_format,
+        batch_tokens=model.batch_tokens,
+    )
+    inputs = Inputs(
+        retrieved=common.input("retrieved", retrieved),
+        neutral=common.input("neutral", neutral),
+        profiles=common.input("profiles", profiles),
+    )
+    request = model.request("Qwen/Qwen3-8B")
+    console.telling(
+        telling, lambda progress: run(settings, request, inputs, place, progress), first={"preset": common.preset}
+    )
+
+
+def refuse_unused(typed: typer.Context) -> None:
+    """Nothing of what a vector was read with can be changed afterwards."""
+    for name in WITH_A_MODEL:
+        if is_typed(typed, name):
+            raise SteerxError(
+                f"--vectors mixes what was read, and --{name.replace('_', '-')} is for reading: leave one of them out"
+            )

@@ -1,0 +1,222 @@
+"""Hidden states → vectors (Eq. 5 and 17)."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.job import Counts, Tables, table_of
+from steerx_cli.core.schemas import VECTORS
+from steerx_cli.lm.causal import CausalLM
+from steerx_cli.lm.frames import make_frame
+from steerx_cli.lm.hidden import Hidden
+from steerx_cli.stages.build_vector.histories import Contrast, Wanted, wanted_of
+from steerx_cli.stages.build_vector.settings import Mix, Settings
+from steerx_cli.stages.build_vector.texts import Answer, Placed, Placer
+
+Vector: TypeAlias = NDArray[np.float64]
+Vectors: TypeAlias = NDArray[np.float64]  # one a history
+
+LEFT_OUT = "histories left out, since a text of theirs is missing or fits nothing of the model's window"
+
+
+# --- arithmetic -------------------------------------------------------------------------------------------------------
+
+
+class Parts(NamedTuple):
+    """What a vector is mixed from: the means over its histories."""
+
+    from_histories: Vector  # of h_i − h̄_i
+    from_descriptions: Vector | None  # of s_i − h̄_i; None where nothing is described
+    neutral: Vector  # of h̄_i
+
+
+def mixed(parts: Parts, mix: Mix) -> Vector:
+    """γ1 · mean(h_i − h̄_i) + (1 − γ1) · mean(s_i − h̄_i); without descriptions, the first of them (CAS)."""
+    histories, descriptions = parts.from_histories, parts.from_descriptions
+    vector = histories if descriptions is None else mix.gamma1 * histories + (1 - mix.gamma1) * descriptions
+    length = float(np.linalg.norm(vector))
+    return vector / length if mix.normalize and length else vector
+
+
+def closest(histories: Vectors, towards: Vector, most: int) -> list[int]:
+    """The places of the histories whose h_i − h̄_i points most into a direction, in their own order."""
+    order = np.argsort([-cosine(each, towards) for each in histories], kind="stable")
+    return sorted(order[:most].tolist())
+
+
+def cosine(one: Vector, other: Vector) -> float:
+    """0 where one of them has no direction."""
+    lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float(one @ other) / lengths if lengths else 0.0
+
+
+def columns_of(parts: Parts, mix: Mix) -> dict[str, Any]:
+    """The vector, what it is mixed from, and how it lies beside the residual stream, which is that of neutral texts.
+
+    It is mixed from the parts as they are stored, so that mixing them again later gives the same bytes.
+    """
+    stored = {name: None if part is None else part.astype(np.float32) for name, part in parts._asdict().items()}
+    vector = mixed(_exact(stored), mix)
+    return {
+        "vector": vector.astype(np.float32),
+        **stored,
+        "basis": "cas" if parts.from_descriptions is None or mix.gamma1 == 1 else "steerx",
+        "norm": float(np.linalg.norm(vector)),
+        "cosine": cosine(vector, parts.neutral),
+    }
+
+
+def _exact(row: Mapping[str, Any]) -> Parts:
+    found = (None if row[name] is None else np.asarray(row[name], np.float64) for name in Parts._fields)
+    return Parts(*found)  # type: ignore[arg-type]  # null for descriptions only
+
+
+# --- with a model -----------------------------------------------------------------------------------------------------
+
+
+class _Texts(NamedTuple):
+    """A history's texts, by their places among all that are read; None where there is none."""
+
+    item_id: str
+    history: int | None
+    neutral: int | None
+    description: int | None
+
+
+class _Usable(NamedTuple):
+    """Those of a history that counts. One without a description has its own text in its place, as CAS has it."""
+
+    item_id: str
+    history: int
+    neutral: int
+    description: int
+    described: bool
+
+    @classmethod
+    def of(cls, texts: _Texts) -> "_Usable | None":
+        """None where h_i or h̄_i is missing."""
+        if texts.history is None or texts.neutral is None:
+            return None
+        if texts.description is None:
+            return cls(texts.item_id, texts.history, texts.neutral, texts.history, False)
+        return cls(texts.item_id, texts.history, texts.neutral, texts.description, True)
+
+
+class Builder:
+    """Builds the vectors of one chunk of users after the other."""
+
+    def __init__(self, lm: CausalLM, settings: Settings) -> None:
+        frame = make_frame(settings.prompt_format, lm.tokenizer)
+        self._settings = settings
+        self._placer = Placer(lm.tokenizer, frame, settings, lm.window)
+        self._hidden = Hidden(lm, settings.layers, settings.batch_tokens)
+
+    def __call__(self, tables: Tables) -> tuple[pl.DataFrame, Counts]:
+        """A row for each query or user, and layer."""
+        wanted, tally = wanted_of(tables, self._settings), Counter[str]()
+        answers = {
+            key: answer
+            for one in wanted
+            for each in one.contrasts
+            for key, answer in _answers(one.user_id, each).items()
+        }
+        placed = dict(zip(answers, self._placer.placed([*answers.values()]), strict=True))
+        read = {key: each for key, each in placed.items() if each}
+        places = {key: place for place, key in enumerate(read)}
+        cut = [each.gone > 0 for each in read.values()]
+        states = self._states([*read.values()], tally)
+        rows: list[dict[str, Any]] = []
+        for one in wanted:
+            found = [_Usable.of(_located(one.user_id, each, places)) for each in one.contrasts]
+            usable = [each for each in found if each]
+            tally[LEFT_OUT] += len(found) - len(usable)
+            for number, layer in enumerate(self._settings.layers):
+                rows.append(self._row(one, layer, usable, states[:, number], cut))
+        return table_of(VECTORS, rows), {**tally, **shortfalls(rows, self._settings)}
+
+    def _states(self, placed: Sequence[Placed], tally: Counter[str]) -> NDArray[np.float64]:
+        means = self._hidden.means([each.ids for each in placed], [each.first for each in placed], tally)
+        if not np.isfinite(means).all():
+            raise SteerxError("the model gives hidden states that are no finite numbers: try --dtype float32")
+        return means.astype(np.float64)
+
+    def _row(
+        self, one: Wanted, layer: int, texts: Sequence[_Usable], states: Vectors, cut: Sequence[bool]
+    ) -> dict[str, Any]:
+        """Eq. 17 at one layer."""
+        row: dict[str, Any] = {"user_id": one.user_id, "query_id": one.query_id, "layer": layer}
+        kept = self._selected(texts, states)
+        if not kept:
+            return row | {"basis": "none", "histories": [], "described": [], "texts_cut": 0}
+        histories, neutral, descriptions = (states[list(places)] for places in list(zip(*kept, strict=True))[1:4])
+        described = any(each.described for each in kept)
+        parts = Parts(
+            (histories - neutral).mean(0), (descriptions - neutral).mean(0) if described else None, neutral.mean(0)
+        )
+        return {
+            **row,
+            **columns_of(parts, self._settings.mix),
+            "histories": [each.item_id for each in kept],
+            "described": [each.item_id for each in kept if each.described],
+            "stream_norm": float(np.linalg.norm(neutral, axis=1).mean()),
+            "texts_cut": sum(cut[place] for place in {place for each in kept for place in each[1:4]}),
+        }
+
+    def _selected(self, texts: Sequence[_Usable], states: Vectors) -> Sequence[_Usable]:
+        """Those closest to what is said of all of them; all, where that is not asked for or nothing is said."""
+        described = [states[each.description] - states[each.neutral] for each in texts if each.described]
+        if self._settings.select is None or not described:
+            return texts
+        histories = np.stack([states[each.history] - states[each.neutral] for each in texts])
+        return [texts[place] for place in closest(histories, np.mean(described, axis=0), self._settings.select)]
+
+
+Key: TypeAlias = tuple[str, str, str]  # a user's history, and a text that answers its input
+
+
+def _texts(contrast: Contrast) -> tuple[str | None, str | None, str | None]:
+    return contrast.history.response, contrast.neutral, contrast.description
+
+
+def _answers(user_id: str, contrast: Contrast) -> dict[Key, Answer]:
+    item = contrast.history.item
+    return {(user_id, contrast.item_id, text): Answer(item, text) for text in _texts(contrast) if text is not None}
+
+
+def _located(user_id: str, contrast: Contrast, places: Mapping[Key, int]) -> _Texts:
+    found = (None if text is None else places.get((user_id, contrast.item_id, text)) for text in _texts(contrast))
+    return _Texts(contrast.item_id, *found)
+
+
+def shortfalls(rows: Sequence[Mapping[str, Any]], settings: Settings) -> Counts:
+    """How many vectors are not what was asked for; the layers of one count once."""
+    first = [row for row in rows if row["layer"] == settings.layers[0]]
+    made = [row for row in first if row["basis"] != "none"]
+    counts = {
+        "vectors of nothing, since no history is left": len(first) - len(made),
+        "texts cut to the model's window": sum(row["texts_cut"] for row in first),
+    }
+    if settings.needs_descriptions:
+        counts["vectors without any description, as by cas"] = sum(not row["described"] for row in made)
+        counts["histories without a description, whose own text stands for it"] = sum(
+            len(row["histories"]) - len(row["described"]) for row in made
+        )
+    return counts
+
+
+# --- without one ------------------------------------------------------------------------------------------------------
+
+
+def remixed(tables: Tables, mix: Mix) -> tuple[pl.DataFrame, Counts]:
+    """The same rows with another γ1: the parts lie beside each vector."""
+    rows = [_remixed(row, mix) for row in tables["vectors"].iter_rows(named=True)]
+    return table_of(VECTORS, rows), {}
+
+
+def _remixed(row: Mapping[str, Any], mix: Mix) -> dict[str, Any]:
+    return dict(row) if row["vector"] is None else {**row, **columns_of(_exact(row), mix)}

@@ -1,0 +1,156 @@
+"""What is given to a question beside histories: a description or a vector, the user's own or, as a control, not."""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+
+from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.job import Tables
+from steerx_cli.core.order import lot
+from steerx_cli.core.sources import Source
+from steerx_cli.lm.steer import Vector
+from steerx_cli.stages.generate.settings import NEEDS, VECTOR, S, Settings
+
+Row: TypeAlias = Mapping[str, Any]
+Gift: TypeAlias = str | Vector
+G = TypeVar("G", str, Vector)
+
+
+class Asked(NamedTuple):
+    """For what something is given."""
+
+    user_id: str
+    query_id: str
+    number: int  # of the query among the user's
+
+
+class Giver(Protocol):
+    """Where descriptions or vectors come from."""
+
+    def given(self, asked: Asked, /) -> tuple[str | None, Gift | None]:
+        """Whose it is, if it is another user's, and what there is."""
+
+
+# --- the user's own ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Own:
+    """What is the query's own, or the user's; null is none, and what is not there at all is another run's."""
+
+    gifts: Mapping[tuple[str, str | None], Gift | None]
+    refusal: str  # with a place for what it lacks
+
+    def given(self, asked: Asked, /) -> tuple[None, Gift | None]:
+        """That of the query goes first."""
+        for key in ((asked.user_id, asked.query_id), (asked.user_id, None)):
+            if key in self.gifts:
+                return None, self.gifts[key]
+        raise SteerxError(self.refusal.format(f"query {asked.query_id!r} of user {asked.user_id!r}"))
+
+
+def own(tables: Tables, settings: Settings) -> Giver | None:
+    """Those of some users; None where the method needs none."""
+    if S in NEEDS[settings.method]:
+        rows = tables["profiles"].iter_rows(named=True)
+        refusal = "the profiles lack {}: smooth the scores of the same retrieved histories"
+        return Own({(user, query): text for user, query, text in _descriptions(rows, settings)}, refusal)
+    if VECTOR in NEEDS[settings.method]:
+        rows = tables["vectors"].iter_rows(named=True)
+        refusal = "the vectors lack {}: build them from the same retrieved histories"
+        return Own({(user, query): vector for user, query, vector in _vectors(rows, settings)}, refusal)
+    return None
+
+
+# --- another's --------------------------------------------------------------------------------------------------------
+
+
+class Donors(Generic[G]):
+    """All users who have something to give, in a circle in an order that is drawn: each gets what is the next one's.
+
+    The circle hangs on the whole file of what is given, not on the chunk or shard in which a user is.
+    """
+
+    def __init__(self, gifts: Mapping[str, Sequence[G]], seed: int, kind: str) -> None:
+        if len(gifts) < 2:
+            flag, files = {"description": ("--profiles-of", "profiles"), "vector": ("--vectors-of", "vectors")}[kind]
+            raise SteerxError(
+                f"{flag} other takes another user's {kind}, and {len(gifts)} users have any: name {files} of more users"
+            )
+        self._gifts: Mapping[str, Sequence[G]] = gifts
+        self._seed = seed
+        self._circle = sorted((lot(seed, "donor", user), user) for user in gifts)
+
+    def given(self, asked: Asked, /) -> tuple[str, G]:
+        """Of a user's donor: theirs in order, then again from the first."""
+        place = bisect_right(self._circle, (lot(self._seed, "donor", asked.user_id), asked.user_id)) % len(self._circle)
+        donor = self._circle[place][1]
+        theirs = self._gifts[donor]
+        return donor, theirs[asked.number % len(theirs)]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The same for everybody: the mean of all users' vectors, each user's counting once."""
+
+    vector: Vector
+
+    @classmethod
+    def of(cls, vectors: Mapping[str, Sequence[Vector]]) -> "Mean":
+        """Refuses to be the mean of nothing."""
+        if not vectors:
+            raise SteerxError("--vectors-of mean takes the mean of all users' vectors, and there is none: name others")
+        return cls(np.mean([np.mean(theirs, 0, np.float64) for theirs in vectors.values()], 0).astype(np.float32))
+
+    def given(self, _: Asked, /) -> tuple[None, Vector]:
+        """It is nobody's own."""
+        return None, self.vector
+
+
+def others(sources: Mapping[str, Source], settings: Settings) -> Giver | None:
+    """From the whole of a file, which is held in memory; None where each user has what is the user's own."""
+    needs = NEEDS[settings.method]
+    if S in needs and settings.profiles_of == "other":
+        return Donors(_by_user(_descriptions(_rows(sources["profiles"]), settings)), settings.seed, "description")
+    if VECTOR in needs and settings.vectors_of != "own":
+        vectors = _by_user(_vectors(_rows(sources["vectors"]), settings))
+        return Mean.of(vectors) if settings.vectors_of == "mean" else Donors(vectors, settings.seed, "vector")
+    return None
+
+
+def _rows(source: Source) -> Iterator[Row]:
+    return (row for batch in source.batches() for row in batch.to_pylist())
+
+
+def _by_user(gifts: Iterator[tuple[str, str | None, G | None]]) -> dict[str, list[G]]:
+    found: dict[str, list[G]] = defaultdict(list)
+    for user_id, _, gift in gifts:
+        if gift is not None:
+            found[user_id].append(gift)
+    return found
+
+
+# --- rows → gifts -----------------------------------------------------------------------------------------------------
+
+
+def _descriptions(rows: Iterator[Row], settings: Settings) -> Iterator[tuple[str, str, str | None]]:
+    """S of each query: what is said of all its histories together, or of each, a line each."""
+    for (user_id, query_id), of_query in groupby(rows, lambda row: (row["user_id"], row["query_id"])):
+        some = [row for row in of_query if (row["item_id"] is None) == (settings.described_by == "query")]
+        if some:
+            said = [row["description"] for row in some if (row["description"] or "").strip()]
+            yield user_id, query_id, "\n".join(said) or None
+
+
+def _vectors(rows: Iterator[Row], settings: Settings) -> Iterator[tuple[str, str | None, Vector | None]]:
+    """The vector of each query or user, at the layer that is steered."""
+    assert settings.steering
+    for row in rows:
+        if row["layer"] == settings.steering.layer:
+            vector = row[settings.vector_column]
+            yield row["user_id"], row["query_id"], None if vector is None else np.array(vector, np.float32)
