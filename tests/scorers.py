@@ -104,13 +104,23 @@ def beside(asked: str, histories: Iterable[Row]) -> list[Row]:
 def generation(user: str, asked: str, lam: float | None, response: str) -> Row:
     """What was written for a query."""
     row = {"user_id": user, "query_id": asked, "item_id": None, "method": "cos" if lam else "rag", "lam": lam}
+    row |= {"gamma2": None}
     marks: Row = {"basis": row["method"], "histories": [], "history_cut": 0, "description_cut": 0, "prompt_tokens": []}
     return {**row, **marks, "response": response, "token_ids": [], "thought": False, "finish": "end"}
 
 
 def profile(user: str, asked: str, description: str | None) -> Row:
     """What is said of a user, for a query."""
-    return {"user_id": user, "query_id": asked, "item_id": None, "description": description}
+    row = {"user_id": user, "query_id": asked, "item_id": None, "description": description, "basis": "llm"}
+    return {**row, "histories": [], "anchors": [], "anchors_cut": 0, "thought": False, "finish": "end"}
+
+
+def vector(
+    user: str, asked: str | None, layer: int, mixed: Sequence[float] | None, histories: Sequence[float] | None = None
+) -> Row:
+    """A vector for a query, or for a user; without any others from histories alone, the same."""
+    row = {"user_id": user, "query_id": asked, "layer": layer, "vector": mixed, "from_histories": histories or mixed}
+    return {**row, "basis": "none" if mixed is None else "cas", "histories": [], "described": [], "texts_cut": 0}
 
 
 def world(texts: Mapping[str, Sequence[str]], queries: int = 2, top: int = 3) -> World:
@@ -134,7 +144,7 @@ def write(folder: Path, tables: World, **parameters: object) -> Path:
     for name, rows in tables.items():
         ordered = sorted(rows, key=lambda row: user_order(row["user_id"]))
         table = pa.Table.from_pylist(ordered, schema=ARTIFACTS[name].columns)
-        of_table = parameters if name in ("retrieved", "profiles") else {}
+        of_table = parameters if name in ("retrieved", "profiles", "vectors", "neutral") else {}
         record = Record(name, ARTIFACTS[name].version, "test", "0", of_table)
         output = Output(folder / f"{name}.parquet", ARTIFACTS[name], overwrite=True)
         write_whole(output, record, [table], len({row["user_id"] for row in rows}))
@@ -179,7 +189,7 @@ def generate(
     data: Path, model: Path, how: Settings, output: str = "generations.parquet", **scope: Any
 ) -> tuple[list[Row], Mapping[str, int]]:
     """The rows that are written for the people in `data`, and the counts of the summary."""
-    places = writing.Inputs(*(data / f"{name}.parquet" for name in ("queries", "retrieved", "profiles")))
+    places = writing.Inputs(*(data / f"{name}.parquet" for name in ("queries", "retrieved", "profiles", "vectors")))
     place = Scope(output=data / output, **{"chunk_users": 64, "overwrite": True, **scope})
     summary = writing.run(how, request(model), places, place, Silent())
     return rows_of(data / output), summary.counts

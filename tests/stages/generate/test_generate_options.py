@@ -80,11 +80,11 @@ def refused(steerx: Steerx, *arguments: object, preset: str = "mine.toml") -> st
         ({"method": "cos", "lams": (0.5, -1.0)}, {"lam": [0.5, -1.0], "missing": "fallback"}),
         (
             {"method": "steerx-cos", "lams": (0.5,)},
-            {"lam": [0.5], "missing": "fallback", "profiles_of": "own"},
+            {"lam": [0.5], "missing": "fallback", "profiles_of": "own", "described_by": "query"},
         ),
         (
-            {"method": "steerx-cos", "lams": (0.5,), "profiles_of": "other", "seed": 7},
-            {"lam": [0.5], "missing": "fallback", "profiles_of": "other", "seed": 7},
+            {"method": "steerx-cos", "lams": (0.5,), "profiles_of": "other", "described_by": "query", "seed": 7},
+            {"lam": [0.5], "missing": "fallback", "profiles_of": "other", "described_by": "query", "seed": 7},
         ),
         (
             {"method": "non-perso", "sampling": Sampling(0.5, 0.9), "seed": 7},
@@ -186,8 +186,8 @@ NEUTRAL = (
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (("rag", "--lam", 0.5), "--method rag has no λ: leave --lam out"),
-        (("non-perso", "--lam", 0), "--method non-perso has no λ: leave --lam out"),
+        (("rag", "--lam", 0.5), "--method rag has no λ: leave --lam out, or name --method cos or steerx-cos"),
+        (("non-perso", "--lam", 0), "--method non-perso has no λ: leave --lam out, or name --method cos or steerx-cos"),
         (
             ("cos", "--profiles-of", "other"),
             "--method cos has no description: leave --profiles-of out, or name --method steerx-cos",
@@ -280,4 +280,4 @@ def read(where: str, fingerprint: str, *ancestors: tuple[str, str]) -> Any:
 def test_descriptions_of_other_histories_are_told_of(ancestors: list[tuple[str, str]], fits: bool) -> None:
     sources = {"retrieved": read("r.parquet", "mine"), "profiles": read("p.parquet", "described", *ancestors)}
     said = "p.parquet was made from other histories than r.parquet"
-    assert [*stage.notes(sources)] == ([] if fits else [said])
+    assert [*stage.notes(sources, Settings("steerx-cos", REVIEW.task))] == ([] if fits else [said])

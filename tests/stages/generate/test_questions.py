@@ -3,23 +3,18 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from random import Random
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pytest
 
-import steerx_cli.stages.generate as stage
-from scorers import REVIEW, Row, beside, generate, history, profile, query, save_model, write
+from scorers import REVIEW, Row, beside, history, profile, query
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.job import Tables
-from steerx_cli.core.order import user_order
-from steerx_cli.core.provenance import Shard
-from steerx_cli.core.schemas import ARTIFACTS, PROFILES
-from steerx_cli.core.sources import Source
-from steerx_cli.stages.generate.questions import Donors, Question, questions_of
+from steerx_cli.core.schemas import ARTIFACTS
+from steerx_cli.stages.generate.givers import Donors
+from steerx_cli.stages.generate.questions import Question, questions_of
 from steerx_cli.stages.generate.settings import Settings
 
 STEERX = Settings("steerx-cos", REVIEW.task, lams=(0.5,), prompt_format="plain", max_new_tokens=2)
@@ -43,121 +38,6 @@ def asked(profiles: list[Row], how: Settings = STEERX, queries: int = 3, *, lack
         row for each in wanted if each["user_id"] != lacks for row in beside(each["query_id"], own[each["user_id"]])
     ]
     return questions_of(tables(queries=wanted, retrieved=retrieved, profiles=profiles), how, None)
-
-
-# --- donors -----------------------------------------------------------------------------------------------------------
-
-
-def all_of(users: list[str]) -> dict[str, list[str]]:
-    """A description of each."""
-    return {user: [f"Of {user}."] for user in users}
-
-
-def given(donors: Donors, users: list[str]) -> dict[str, str]:
-    return {user: donors.given(user, 0)[0] for user in users}
-
-
-@pytest.mark.parametrize("count", [2, 3, 7, 40])
-@pytest.mark.parametrize("seed", [0, 1, 5])
-def test_everybody_s_description_goes_to_one_other_user(count: int, seed: int) -> None:
-    donors = given(Donors(all_of(USERS[:count]), seed), USERS[:count])
-    assert sorted(donors.values()) == sorted(USERS[:count])
-    assert all(user != donor for user, donor in donors.items())
-
-
-def test_who_gives_is_drawn_by_the_seed() -> None:
-    drawn = [given(Donors(all_of(USERS), seed), USERS) for seed in (0, 0, 1, 2)]
-    assert drawn[0] == drawn[1]
-    for one, other in ((0, 2), (0, 3), (2, 3)):
-        assert sum(drawn[one][user] == drawn[other][user] for user in USERS) < 10
-    assert any(drawn[0][user] != after for user, after in zip(USERS, [*USERS[1:], USERS[0]], strict=True))
-
-
-def test_the_order_in_which_users_come_does_not_matter() -> None:
-    mixed = [*USERS]
-    Random(0).shuffle(mixed)
-    assert given(Donors(all_of(mixed), 7), USERS) == given(Donors(all_of(USERS), 7), USERS)
-
-
-def test_a_user_without_a_description_is_given_one_and_takes_it_from_nobody() -> None:
-    some = Donors(all_of(USERS[:20]), 0)
-    without = given(some, USERS[20:])
-    assert set(without.values()) <= set(USERS[:20])
-    assert len({*without.values()}) > 5, "not all of one"
-    assert sorted(given(some, USERS[:20]).values()) == sorted(USERS[:20])
-
-
-def test_the_kth_query_gets_the_donor_s_kth_description_then_the_first_again() -> None:
-    donors = Donors({"a": ["a0", "a1", "a2"], "b": ["b0"]}, 0)
-    assert [donors.given("b", number) for number in range(5)] == [("a", f"a{at}") for at in (0, 1, 2, 0, 1)]
-    assert [donors.given("a", number) for number in range(3)] == [("b", "b0")] * 3
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_nobody_else_s_description_is_refused(count: int) -> None:
-    with pytest.raises(SteerxError) as refused:
-        Donors(all_of(USERS[:count]), 0)
-    assert str(refused.value) == (
-        f"--profiles-of other takes another user's description, and {count} users have any: name profiles of more users"
-    )
-
-
-def drawn(folder: Path, *profiles: Row) -> Donors:
-    write(folder, {"profiles": [*profiles]})
-    return Donors.drawn(Source(PROFILES, folder / "profiles.parquet"), 0)
-
-
-def test_descriptions_of_single_histories_are_nobody_s_to_give(tmp_path: Path) -> None:
-    of_one = {**profile("a", "0", "Of one history."), "item_id": "a0"}
-    donors = drawn(tmp_path, of_one, profile("a", "0", "A"), profile("a", "1", None), profile("b", "0", "B"))
-    assert [donors.given("b", number) for number in (0, 1)] == [("a", "A")] * 2
-    with pytest.raises(SteerxError, match="and 1 users have any"):
-        drawn(tmp_path, of_one, profile("b", "0", "B"))
-
-
-@pytest.mark.parametrize("nothing", [None, "", " ", "\n\t \u00a0"])
-def test_a_description_that_says_nothing_is_nobody_s_to_give(nothing: str | None, tmp_path: Path) -> None:
-    rows = [profile("a", "0", nothing), profile("a", "1", "A"), profile("b", "0", "B"), profile("c", "0", nothing)]
-    donors = drawn(tmp_path, *rows)
-    assert donors.given("b", 0) == ("a", "A")
-    assert {*given(donors, [*"abc"]).values()} == {"a", "b"}
-
-
-# --- donors, in the stage ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-def test_who_gives_hangs_on_no_chunk_shard_or_limit(model: Path, tmp_path: Path) -> None:
-    users = sorted(USERS[:7], key=user_order)
-    rows = [row for user in users for row in beside("q", [history(user, "one", "Well.")])]
-    profiles = [profile(user, "q", f"Of {user}") for user in users]
-    write(tmp_path, {"queries": [query(user, "q") for user in users], "retrieved": rows, "profiles": profiles})
-
-    def givers(**scope: Any) -> dict[str, str]:
-        return {row["user_id"]: row["donor_id"] for row in generate(tmp_path, model, OTHERS, **scope)[0]}
-
-    whole = givers()
-    assert sorted(whole.values()) == sorted(users)
-    assert givers(chunk_users=2) == whole
-    assert givers(limit=1, chunk_users=1) == {users[0]: whole[users[0]]}
-    shards = [givers(chunk_users=1, shard=Shard(index, 3)) for index in (1, 2, 3)]
-    assert {user: donor for shard in shards for user, donor in shard.items()} == whole
-    assert [len(shard) for shard in shards] == [2, 2, 3]
-
-
-def test_too_few_donors_are_refused_before_a_model_is_loaded(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stage, "prepare", lambda *_: pytest.fail("a model was loaded"))
-    rows = beside("q", [history("a", "one", "Well.")])
-    write(tmp_path, {"queries": [query("a", "q")], "retrieved": rows, "profiles": [profile("a", "q", "A")]})
-    with pytest.raises(SteerxError, match="another user's description, and 1 users have any"):
-        generate(tmp_path, model, OTHERS)
-    assert not (tmp_path / "generations.parquet").exists()
 
 
 # --- one's own --------------------------------------------------------------------------------------------------------
@@ -207,7 +87,7 @@ def test_whoever_has_no_histories_needs_no_profile() -> None:
 def test_whoever_has_no_histories_is_given_nobody_s_description() -> None:
     wanted = [query("a", "0"), query("b", "0")]
     read = tables(queries=wanted, retrieved=beside("0", [history("a", "one", "Well.")]), profiles=[])
-    found = questions_of(read, OTHERS, Donors({"a": ["A"], "b": ["B"]}, 0))
+    found = questions_of(read, OTHERS, Donors({"a": ["A"], "b": ["B"]}, 0, "description"))
     assert [(each.donor_id, each.description) for each in found] == [("b", "B"), (None, None)]
 
 
@@ -215,7 +95,7 @@ def test_the_k_th_query_gets_the_donor_s_k_th_description() -> None:
     wanted = [query("a", f"{number}") for number in range(4)]
     retrieved = [row for number in range(4) for row in beside(f"{number}", [history("a", "one", "Well.")])]
     read = tables(queries=wanted, retrieved=retrieved, profiles=[])
-    found = questions_of(read, OTHERS, Donors({"a": ["A"], "b": ["B0", "B1", "B2"]}, 0))
+    found = questions_of(read, OTHERS, Donors({"a": ["A"], "b": ["B0", "B1", "B2"]}, 0, "description"))
     assert [each.description for each in found] == ["B0", "B1", "B2", "B0"]
 
 
