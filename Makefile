@@ -6,6 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STEERX  = "$(BIN)/steerx"
 READY  := $(VENV)/ready
+PEERS  := $(VENV)/peers
 
 # What a run is about; `make retrieve RUN=runs/mine DATA=my/data PRESET=my.toml` (names without spaces).
 RUN    ?= runs/demo
@@ -13,6 +14,8 @@ DATA   ?= data/demo
 PRESET ?= demo
 HISTORIES ?= $(DATA)/histories.parquet
 QUERIES   ?= $(DATA)/queries.parquet
+PROFILES  ?= $(RUN)/profiles.parquet
+VECTORS   ?= $(RUN)/vectors.parquet
 
 # Make decides what is out of date, so a stage that it runs may replace what it made before.
 COMMON = --run $(RUN) --preset $(PRESET) --overwrite
@@ -23,18 +26,20 @@ settings = $(RUN)/.settings/$(1)/$(subst /,_,$(subst $(space),+,$(strip $(PRESET
 	$(firstword $(wildcard $(PRESET) src/steerx_cli/presets/$(PRESET).toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-world demo-habits demo-model demo-gate demo-anchors check format test bench bench-gpu readme clean
+.PHONY: help demo demo-world demo-habits demo-model demo-gate demo-anchors
+.PHONY: check format test bench bench-steering bench-gpu readme clean
 
 ## help: this list
 help:
-	@awk '/^## /{line=substr($$0,4); at=index(line,": "); printf "  make %-12s %s\n", substr(line,1,at-1), substr(line,at+2)}' $(MAKEFILE_LIST)
+	@awk '/^## /{line=substr($$0,4); at=index(line,": "); printf "  make %-14s %s\n", substr(line,1,at-1), substr(line,at+2)}' $(MAKEFILE_LIST)
 
 include $(sort $(wildcard stages/*/stage.mk))
 
-## demo: the main job on the data in data/demo: every stage there is, and what came out
-demo: $(RUN)/scores.parquet $(RUN)/generations-cos.parquet
-	@$(STEERX) show $< --chain --rows 2
-	@$(STEERX) show $(RUN)/generations-cos.parquet --rows 2
+## demo: the main job on the data in data/demo: every stage there is, all six methods, and what came out
+demo: $(RUN)/scores.parquet $(RUN)/profiles.parquet $(call generated,$(METHODS))
+	@$(STEERX) show $(RUN)/scores.parquet --rows 1
+	@$(STEERX) show $(RUN)/profiles.parquet --rows 3
+	@$(STEERX) show $(RUN)/generations-steerx-cas.parquet --rows 1 --chain
 
 # What data/demo holds is in the repo, so no other target runs demo-world, demo-model, demo-gate or demo-anchors.
 ## demo-world: make the demo's histories, queries and truth again from their seed, byte for byte
@@ -99,6 +104,10 @@ bench: $(READY)
 	"$(BIN)/python" tests/bench/score_tokens.py
 	"$(BIN)/python" tests/bench/generate.py
 
+## bench-steering: steered hidden states beside two toolkits, which it installs into a folder of their own, once
+bench-steering: $(PEERS)/ready
+	PYTHONPATH=$(PEERS) "$(BIN)/python" tests/bench/steering.py
+
 ## bench-gpu: decoding on a GPU, with what PYTHON has (torch, transformers, pyarrow); nothing is installed
 bench-gpu:
 	"$(PYTHON)" tests/bench/generate_gpu.py
@@ -116,4 +125,11 @@ $(READY): pyproject.toml .ci/constraints.txt
 	@echo 'Installing into $(VENV): a minute or two, once.'
 	@$(PYTHON) -m venv $(VENV)
 	@PIP_CONSTRAINT=.ci/constraints.txt "$(BIN)/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# What is measured beside steerx, for no other target: without dependencies, on top of the environment that is there.
+$(PEERS)/ready: .ci/peers.txt | $(READY)
+	@rm -rf $(PEERS)
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --target $(PEERS) --no-deps --only-binary :all: \
+		--requirement .ci/peers.txt
 	@touch $@

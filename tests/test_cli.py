@@ -22,6 +22,9 @@ from support import RUN, Steerx, contents, python
 
 COMMANDS = [*STAGES, *TOOLS]
 PIPELINE = ["retrieve", "score-tokens", "smooth", "build-vector", "generate", "evaluate"]
+SMOOTHED = ["score-tokens", "smooth"]
+BUILT = [*SMOOTHED, "generate --method non-perso --over histories --max-new-tokens 9"]
+NEEDED = {"smooth": SMOOTHED[:1], "build-vector": BUILT, "export": [*BUILT, "build-vector"]}  # before its example runs
 HEAVY = ["torch", "transformers", "polars", "pyarrow", "numpy"]
 
 
@@ -81,6 +84,10 @@ def test_every_example_runs(here: Path, steerx: Steerx, command: str) -> None:
     for index in (1, 2):
         name = f"retrieved-{index:05d}-of-00002.parquet"
         support.retrieve(run, run / name, shard=Shard(index, 2), chunk_users=64)
+    for before in NEEDED.get(command, []):
+        assert steerx(*before.split(), "--quiet").code == 0
+    if command == "try":
+        (run / "histories.parquet").unlink()  # it asks one of the demo's people
     example = next(line for line in help_of(command) if line.startswith("Example: "))
     words = shlex.split(example)[2:]
     expanded = [[word] if "*" not in word else sorted(Path().glob(word)) for word in words]  # as a shell does

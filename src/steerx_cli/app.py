@@ -19,6 +19,7 @@ from steerx_cli.commands.retrieve import retrieve
 from steerx_cli.commands.score_tokens import score_tokens
 from steerx_cli.commands.show import show
 from steerx_cli.commands.smooth import smooth
+from steerx_cli.commands.try_ import try_
 from steerx_cli.core.errors import Interrupted, SteerxError
 
 STAGES = {
@@ -28,7 +29,7 @@ STAGES = {
     "build-vector": build_vector,
     "generate": generate,
 }
-TOOLS = {"import": import_, "show": show, "merge": merge, "export": export}
+TOOLS = {"import": import_, "show": show, "merge": merge, "export": export, "try": try_}
 
 app = typer.Typer(
     name="steerx",

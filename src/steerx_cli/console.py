@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from steerx_cli import shading
+from steerx_cli import answers, shading
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.progress import Progress, Silent
 from steerx_cli.core.provenance import typed
@@ -32,6 +32,7 @@ from steerx_cli.core.text import visible
 
 if TYPE_CHECKING:
     from steerx_cli.tools.show import Ancestor, View
+    from steerx_cli.tools.try_ import Tried
 
 
 def _stderr() -> Console:
@@ -208,6 +209,17 @@ def _show(view: "View", with_chain: bool, as_json: bool) -> None:
     console.print(Text("provenance", style="bold"))
     for ancestor in view.chain if with_chain else view.chain[:1]:
         console.print(Padding(_ancestor(ancestor), (0, 0, 0, 2 * ancestor.depth + 2), expand=False))
+
+
+def tried(found: "Tried", as_json: bool) -> None:
+    """One person's question and its answers on stdout."""
+    with _readers_may_leave():
+        if as_json:
+            print(json.dumps(asdict(found)))  # noqa: T201
+            return
+        console = _Stdout(highlight=False)
+        for part in answers.shown(found, console.width, _shades(console)):
+            console.print(part)
 
 
 def _heading(view: "View") -> Text:

@@ -115,7 +115,7 @@ def build_vector(
     Each is a hidden state behind decoder block ℓ: of a history h_i, of its description s_i, of the model's own neutral
     answer h̄_i, all behind the history's input x_i.
 
-    Example: steerx build-vector --layer 20 --gamma1 0.4
+    Example: steerx build-vector --layer 2 --layer 3 --gamma1 0.4
     """
     from steerx_cli.lm.templates import load_task
     from steerx_cli.stages.build_vector import Inputs, remix, run

@@ -120,33 +120,37 @@ Task = Annotated[
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 
 
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        help="Settings by name, or from a TOML file; flags override them. The default in a checkout is demo.",
+        metavar="NAME|FILE",
+        is_eager=True,
+        callback=apply_preset,
+        show_default=False,
+    ),
+]
+Run = Annotated[
+    Path,
+    typer.Option(
+        "--run", help="The folder in which each artifact has its name.", envvar="STEERX_RUN", rich_help_panel=FILES
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Where histories and queries are, if not in the run folder.", rich_help_panel=FILES),
+]
+DEFAULT_RUN = Path("runs/default")
+
+
 @dataclass(frozen=True)
 class Common:
     """What every stage takes."""
 
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset",
-            help="Settings by name, or from a TOML file; flags override them. The default in a checkout is demo.",
-            metavar="NAME|FILE",
-            is_eager=True,
-            callback=apply_preset,
-            show_default=False,
-        ),
-    ] = None
-    run: Annotated[
-        Path,
-        typer.Option(
-            "--run", help="The folder in which each artifact has its name.", envvar="STEERX_RUN", rich_help_panel=FILES
-        ),
-    ] = Path("runs/default")
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", help="Where histories and queries are, if not in the run folder.", rich_help_panel=FILES
-        ),
-    ] = None
+    preset: Preset = None
+    run: Run = DEFAULT_RUN
+    data: Data = None
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The file to write, if not in the run folder.", rich_help_panel=FILES),

@@ -96,7 +96,7 @@ def smooth(
         ),
     ] = 6,
     timeout: Annotated[
-        float, typer.Option("--timeout", help="Seconds for one answer.", min=1, rich_help_panel=SERVER)
+        float, typer.Option("--timeout", help="Seconds for one answer.", min=1, max=86_400, rich_help_panel=SERVER)
     ] = 600.0,
     scores: Annotated[
         Path | None, typer.Option("--scores", help="The texts and their anchors.", rich_help_panel=FILES)
@@ -110,7 +110,7 @@ def smooth(
     join  the anchors themselves, with … between them (the paper's "w/o smoothing")
     raw   the whole texts as they are (the paper's "w/o personalized token")
 
-    Example: steerx smooth --model Qwen/Qwen3-14B --task review
+    Example: steerx smooth --unit word
     """
     from steerx_cli.lm.templates import load_smoothing, load_task
     from steerx_cli.stages.smooth import run
@@ -122,6 +122,8 @@ def smooth(
         named = load_task(needed(task, "--task", "a task (--task review)"))
         wording = Wording(named, load_smoothing(str(smoothing) if smoothing else None), prompt_format, max_new_tokens)
     settings = Settings(mode, wording, of, unit, describe)
+    if mode == "llm" and endpoint is not None:
+        refuse_folder(typed, model)
     smoother = smoother_of(mode, model, endpoint, prompt_format, (concurrency, attempts, timeout), batch_size)
     place, scope = common.input("scores", scores), common.scope("profiles")
     console.telling(
@@ -150,11 +152,17 @@ def smoother_of(
     return OnServer(Server(endpoint, name, prompt_format, *patience))
 
 
+def refuse_folder(typed: typer.Context, model: Model) -> None:
+    """A preset may name a model on this machine, which no server is to be asked for, nor told where it lies."""
+    if model.model and not is_typed(typed, "model") and Path(model.model).exists():
+        raise SteerxError("the preset's model is on this machine: name the --model as the server calls it, too")
+
+
 def refuse_unused(typed: typer.Context, mode: str, of: str, endpoint: str | None) -> None:
     """An option that is typed and would change nothing is a mistake; a preset's is for those that have it."""
     without = [
         (("unit",), mode == "raw", "--mode raw takes whole texts"),
-        (("unit",), of == "texts", "--of texts takes whole texts"),
+        (("unit",), mode == "llm" and of == "texts", "--of texts takes whole texts"),
         (BY_A_MODEL, mode != "llm", f"--mode {mode} asks no model"),
         (ON_A_SERVER, endpoint is not None, "--endpoint leaves that to the server"),
         (("concurrency", "attempts", "timeout"), endpoint is None, "no --endpoint is named"),

@@ -1,6 +1,8 @@
 """A language model in two halves: the body turns ids into states, the head turns a state into log p of a token."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +25,19 @@ _ROWS, _WORDS_ON_CPU, _WORDS_ON_GPU = 512, 1024, 16384
 _CLOSE = 1e-3  # nats; how far two ways to one log p may be apart, as a mean, when a model is tried out in float32
 
 
+_held: "ContextVar[dict[ModelRequest, CausalLM] | None]" = ContextVar("held", default=None)
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Keep the model that was loaded last, for when it is asked for again."""
+    token = _held.set({})
+    try:
+        yield
+    finally:
+        _held.reset(token)
+
+
 class Mix(NamedTuple):
     """Which states are put together, and how: one row for each mixture, whose weights have the sum 1."""
 
@@ -41,7 +56,17 @@ class CausalLM:
 
     @classmethod
     def load(cls, request: ModelRequest) -> "CausalLM":
-        """Load the model that a person asked for."""
+        """Load the model that a person asked for; within `kept`, the one that was asked for last is there already."""
+        held = _held.get()
+        if held is None:
+            return cls._load(request)
+        if request not in held:
+            held.clear()  # before the next one is loaded: there may be room for one only
+            held[request] = cls._load(request)
+        return held[request]
+
+    @classmethod
+    def _load(cls, request: ModelRequest) -> "CausalLM":
         model, tokenizer = load_causal_lm(request)
         if not tokenizer.is_fast:
             raise SteerxError(
