@@ -61,11 +61,25 @@ def test_an_input_that_was_only_touched_costs_one_look(place: list[str], tmp_pat
     assert output.read_bytes() == first
 
 
+METHODS = ["non-perso", "rag", "cos", "steerx-cos", "cas", "steerx-cas"]
+CONTROLS = ["steerx-cos-other", "cas-other", "cas-mean", "steerx-cas-other", "steerx-cas-mean"]
+
+
 def test_the_demo_shows_what_came_out(place: list[str]) -> None:
-    shown = make("demo", *place)
-    assert "scores  8 rows, 4 users" in shown
-    assert "generations  4 rows, 4 users" in shown
+    """All six methods take a while; two need every stage."""
+    given = [*place, "METHODS=steerx-cos steerx-cas", "GENERATE=--max-new-tokens 2", "SMOOTH=--max-new-tokens 2"]
+    shown = make("demo", *given, "NEUTRAL=--max-new-tokens 2")
+    for table in ("scores  8 rows", "profiles  12 rows", "generations  4 rows"):
+        assert f"{table}, 4 users" in shown
     assert "provenance" in shown
+    assert 'steerx" generate' not in make("demo", *given, "NEUTRAL=--max-new-tokens 2")
+
+
+def test_the_demo_is_all_six_methods(place: list[str]) -> None:
+    planned = make("-n", "demo", *place)
+    assert re.findall(r"--queries \S+ --method (\S+)", planned) == METHODS
+    for stage in ("retrieve", "score-tokens", "smooth", "build-vector"):
+        assert planned.count(f'steerx" {stage} ') == 1
 
 
 def test_asking_what_would_be_done_does_nothing(place: list[str], tmp_path: Path) -> None:
@@ -102,12 +116,27 @@ def test_each_method_gets_what_it_needs(place: list[str], tmp_path: Path) -> Non
         assert ("--lam 0.3 --lam 0.6" in commands) == (method == "cos")
         assert ('steerx" retrieve' in commands) == (method != "non-perso")
         assert ("--over histories" in commands) == (method == "neutral")
-    profiles = tmp_path / "profiles.parquet"
-    profiles.touch()
-    for method, control in {"steerx-cos": "", "steerx-cos-other": "--profiles-of other "}.items():
-        planned[method] = make("-n", "generate", *place, f"METHOD={method}", f"PROFILES={profiles}", "LAM=2")
-        words = " ".join(planned[method].replace("\\", "").split())
-        assert f"--method steerx-cos {control}--lam 2 --profiles {profiles}" in words
+    given = {name: tmp_path / f"{name}.parquet" for name in ("profiles", "vectors")}
+    for path in given.values():
+        path.touch()
+    files = [f"{name.upper()}={path}" for name, path in given.items()]
+    for method in ["steerx-cos", "cas", "steerx-cas", *CONTROLS]:
+        plan = make("-n", "generate", *place, f"METHOD={method}", *files, "LAM=2", "GAMMA2=0.1 3")
+        words, (name, control) = (
+            " ".join(plan.split()),
+            (re.sub("-(other|mean)$", "", method), method.rsplit("-", 1)[-1]),
+        )
+        of, strength, file = (
+            ("profiles", "--lam 2", given["profiles"])
+            if "cos" in name
+            else ("vectors", "--gamma2 0.1 --gamma2 3", given["vectors"])
+        )
+        assert f"--method {name} {strength} " in words
+        assert f" --{of} {file}" in words
+        assert (f" --{of}-of {control}" in words) == (name != method)
+        assert ('steerx" build-vector' in plan, 'steerx" smooth' in plan) == (False, False), "they are there"
+    made = make("-n", "generate", *place, "METHOD=steerx-cas")
+    assert made.index("--over histories") < made.index('steerx" build-vector') < made.index("--method steerx-cas")
 
 
 def test_another_lambda_generates_again_and_nothing_else(place: list[str]) -> None:

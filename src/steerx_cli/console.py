@@ -134,7 +134,7 @@ def _entries(summary: Summary) -> Iterator[tuple[str, str]]:
     if summary.parameters:
         yield "with", _settings(summary.parameters)
     for role, model in summary.models.items():
-        yield f"{role} model", ", ".join(model.values())
+        yield f"{role} model", _model(model)
     yield "rows, users", f"{'?' if summary.rows is None else f'{summary.rows:,}'}, {summary.users:,}"
     yield "time", _time(summary)
     yield "peak memory", f"{summary.peak_memory / 2**20:,.0f} MiB"
@@ -149,6 +149,11 @@ def _settings(parameters: Mapping[str, object]) -> str:
     return ", ".join(
         f"{name.replace('_', '-')} {typed(value)}" for name, value in parameters.items() if value is not None
     )
+
+
+def _model(record: Mapping[str, str]) -> str:
+    """Its name first, whatever the order in which a file has them."""
+    return ", ".join(record[name] for name in ("id", "revision", "weights", "dtype") if name in record)
 
 
 def _time(summary: Summary) -> str:
@@ -285,5 +290,5 @@ def _ancestor(ancestor: "Ancestor") -> Text:
     line = Text.assemble((visible(ancestor.role), "bold"), size)
     line.append(visible(f", by {record['stage']} of steerx {record['version']}: {_settings(record['parameters'])}"))
     for role, model in record["models"].items():
-        line.append(visible(f"; {role} {', '.join(model.values())}"))
+        line.append(visible(f"; {role} {_model(model)}"))
     return line

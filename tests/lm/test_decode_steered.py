@@ -154,6 +154,17 @@ def test_rows_in_half_precision_are_added_to_in_float32() -> None:
     assert pushed[:, 0, 0].tolist() == [256.0, 258.0]  # 257.5, to what bfloat16 has; 256 + bfloat16(1.5) is the same
 
 
+def test_what_is_added_lies_in_one_place_of_memory_for_a_recorded_step_to_look_at() -> None:
+    steer, places = Steer(random_model("qwen3"), 1, 4), set()
+    for rows in ([0, 3], [], [1]):
+        steer.put({row: np.full(WIDTH, row + 1.0, np.float32) for row in rows})
+        with steer.to_rows():
+            assert steer._added is not None
+            places.add(steer._added.data_ptr())
+            assert steer._added[:, 0, 0].tolist() == [row + 1.0 if row in rows else 0.0 for row in range(4)]
+    assert len(places) == 1
+
+
 # --- what cannot be ---------------------------------------------------------------------------------------------------
 
 

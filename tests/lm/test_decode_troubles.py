@@ -1,6 +1,7 @@
 """Memory that runs out, logits that are no numbers, steps that are recorded: the same is written for all others."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from families import WORDS
+from families import WORDS, random_model
 from steerx_cli.lm.causal import CausalLM
 from steerx_cli.lm.decode import Decoder, Decoding
 from steerx_cli.lm.plain import Steered
@@ -16,6 +17,7 @@ from steerx_cli.lm.playback import Play, Record
 from steerx_cli.lm.request import Request, Written
 from steerx_cli.lm.sampling import Sampling
 from steerx_cli.lm.slots import Grain, Lane
+from steerx_cli.lm.steer import Positions, Steering
 from writers import REQUESTS, check, finish, known, load, obvious, write
 
 # --- memory -----------------------------------------------------------------------------------------------------------
@@ -196,6 +198,17 @@ def test_steps_that_are_played_back_write_the_same(family: str, batch: int, time
     found, tally = decoder.write(REQUESTS)
     check(found, known(family).true)
     assert not tally["batches whose steps cannot be played back"]
+
+
+@pytest.mark.parametrize("positions", ["generated", "strict", "last"])
+def test_steps_that_are_played_back_are_steered_as_those_that_are_run(positions: Positions) -> None:
+    """What is added lies in one tensor, which a recorded step looks at again each time."""
+    lm, steering, width = load("qwen3"), Steering(1, positions), random_model("qwen3").config.hidden_size
+    vectors = 4 * np.random.default_rng(0).standard_normal((len(REQUESTS), width)).astype(np.float32)
+    asked = [replace(one, vectors=(vector,) * len(one.weights)) for one, vector in zip(REQUESTS, vectors, strict=True)]
+    decoder = Decoder(lm, Decoding(8, 60, steering=steering))
+    decoder.grain, decoder.record = Grain(rows=8, tokens=16), played_back(2)
+    check(decoder.write(asked)[0], obvious(lm.model, asked, known("qwen3").ends, steering))
 
 
 def test_a_model_whose_steps_cannot_be_recorded_is_run_step_by_step() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from steerx_cli import console
-from steerx_cli.commands.options import FILES, Common, Model, Task, Telling, bundled, is_typed, needed
+from steerx_cli.commands.options import FILES, Common, Model, PromptFormat, Task, Telling, bundled, is_typed, needed
 from steerx_cli.core.errors import SteerxError
 
 VECTOR = "How it is mixed"
@@ -81,14 +81,7 @@ def build_vector(
         typer.Option("--text", help="Texts stand behind their inputs' prompts, or alone.", rich_help_panel=STATES),
     ] = "prompted",
     task: Task = None,
-    prompt_format: Annotated[
-        Literal["plain", "chat"],
-        typer.Option(
-            "--prompt-format",
-            help="The model's chat format, or bare text for base models.",
-            rich_help_panel=STATES,
-        ),
-    ] = "chat",
+    prompt_format: PromptFormat = "chat",
     vectors: Annotated[
         Path | None,
         typer.Option(
@@ -112,8 +105,9 @@ def build_vector(
 
     a = 1/n · Σ γ1 · (h_i − h̄_i) + (1 − γ1) · (s_i − h̄_i)   (Eq. 17; with γ1 = 1 it is Eq. 5, CAS)
 
-    Each is a hidden state behind decoder block ℓ: of a history h_i, of its description s_i, of the model's own neutral
-    answer h̄_i, all behind the history's input x_i.
+    h_i   the hidden state of a history's text behind its input x_i, at decoder block ℓ
+    s_i   that of its description in the same place
+    h̄_i   that of the model's own neutral answer
 
     Example: steerx build-vector --layer 2 --layer 3 --gamma1 0.4
     """

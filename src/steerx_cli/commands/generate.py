@@ -6,14 +6,27 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from steerx_cli import console
-from steerx_cli.commands.options import FILES, Common, Model, Seed, Task, Telling, bundled, is_typed, needed
+from steerx_cli.commands.options import (
+    FILES,
+    WRITING,
+    BatchSize,
+    Common,
+    MaxNewTokens,
+    Model,
+    PromptFormat,
+    Seed,
+    Task,
+    Telling,
+    bundled,
+    is_typed,
+    needed,
+)
 from steerx_cli.core.errors import SteerxError
 
 if TYPE_CHECKING:
     from steerx_cli.stages.generate.settings import Settings
 
 STEERING = "How it is steered"
-WRITING = "How it is written"
 
 
 @bundled
@@ -103,17 +116,8 @@ def generate(
             rich_help_panel=WRITING,
         ),
     ] = "queries",
-    prompt_format: Annotated[
-        Literal["plain", "chat"],
-        typer.Option(
-            "--prompt-format",
-            help="The model's chat format, or bare text for base models.",
-            rich_help_panel=WRITING,
-        ),
-    ] = "chat",
-    max_new_tokens: Annotated[
-        int, typer.Option("--max-new-tokens", help="The longest answer.", min=1, rich_help_panel=WRITING)
-    ] = 512,
+    prompt_format: PromptFormat = "chat",
+    max_new_tokens: MaxNewTokens = 512,
     temperature: Annotated[
         float,
         typer.Option(
@@ -132,9 +136,7 @@ def generate(
         ),
     ] = 1.0,
     seed: Seed = 0,
-    batch_size: Annotated[
-        int, typer.Option("--batch-size", help="Most answers that are written at once.", min=1, rich_help_panel=WRITING)
-    ] = 32,
+    batch_size: BatchSize = 32,
     queries: Annotated[Path | None, typer.Option("--queries", help="What is asked.", rich_help_panel=FILES)] = None,
     retrieved: Annotated[
         Path | None, typer.Option("--retrieved", help="The histories of each query.", rich_help_panel=FILES)

@@ -25,6 +25,7 @@ FILES = "Files"
 MODEL = "Model"
 PART = "Which users"
 TELLING = "Reporting"
+WRITING = "How it is written"
 
 
 def parse_shard(given: str) -> Shard:
@@ -116,6 +117,18 @@ Task = Annotated[
         metavar="NAME|FILE",
         show_default=False,
     ),
+]
+PromptFormat = Annotated[
+    Literal["plain", "chat"],
+    typer.Option(
+        "--prompt-format", help="The model's chat format, or bare text for base models.", rich_help_panel=MODEL
+    ),
+]
+MaxNewTokens = Annotated[
+    int, typer.Option("--max-new-tokens", help="Most tokens of a text that is written.", min=1, rich_help_panel=WRITING)
+]
+BatchSize = Annotated[
+    int, typer.Option("--batch-size", help="Most texts that are written at once.", min=1, rich_help_panel=WRITING)
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 

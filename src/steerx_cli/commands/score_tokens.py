@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from steerx_cli import console
-from steerx_cli.commands.options import FILES, Common, Model, Seed, Task, Telling, bundled, needed
+from steerx_cli.commands.options import FILES, Common, Model, PromptFormat, Seed, Task, Telling, bundled, needed
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.scope import Scope
 
@@ -116,12 +116,7 @@ def score_tokens(
         Literal["none", "omitted"],
         typer.Option("--empty-arm", help="∅: the history block says None, or is left out.", rich_help_panel=EFFECT),
     ] = "none",
-    prompt_format: Annotated[
-        Literal["plain", "chat"],
-        typer.Option(
-            "--prompt-format", help="Bare text, as for base models, or the model's chat format.", rich_help_panel=EFFECT
-        ),
-    ] = "plain",
+    prompt_format: PromptFormat = "plain",
     effects: Annotated[
         Path | None,
         typer.Option(

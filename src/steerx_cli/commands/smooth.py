@@ -6,17 +6,29 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from steerx_cli import console
-from steerx_cli.commands.options import FILES, Common, Model, Task, Telling, bundled, is_typed, needed
+from steerx_cli.commands.options import (
+    FILES,
+    WRITING,
+    BatchSize,
+    Common,
+    MaxNewTokens,
+    Model,
+    PromptFormat,
+    Task,
+    Telling,
+    bundled,
+    is_typed,
+    needed,
+)
 from steerx_cli.core.errors import SteerxError
 
 if TYPE_CHECKING:
     from steerx_cli.stages.smooth import Smoother
 
 DESCRIBING = "What is described"
-WRITING = "How it is written"
 SERVER = "On a server"
 ON_A_SERVER = ("revision", "dtype", "device", "batch_tokens", "batch_size", "trust_remote_code", "pickled")
-BY_A_MODEL = ("model", "endpoint", "of", "smoothing", "max_new_tokens", "prompt_format", *ON_A_SERVER)
+BY_A_MODEL = ("model", "endpoint", "of", "task", "smoothing", "max_new_tokens", "prompt_format", *ON_A_SERVER)
 
 
 @bundled
@@ -56,23 +68,9 @@ def smooth(
             "--smoothing", help="A smoothing prompt of your own, in TOML, in place of ours.", rich_help_panel=WRITING
         ),
     ] = None,
-    prompt_format: Annotated[
-        Literal["plain", "chat"],
-        typer.Option(
-            "--prompt-format",
-            help="The model's chat format, or bare text for base models.",
-            rich_help_panel=WRITING,
-        ),
-    ] = "chat",
-    max_new_tokens: Annotated[
-        int, typer.Option("--max-new-tokens", help="The longest description.", min=1, rich_help_panel=WRITING)
-    ] = 256,
-    batch_size: Annotated[
-        int,
-        typer.Option(
-            "--batch-size", help="Most descriptions that are written at once.", min=1, rich_help_panel=WRITING
-        ),
-    ] = 32,
+    prompt_format: PromptFormat = "chat",
+    max_new_tokens: MaxNewTokens = 256,
+    batch_size: BatchSize = 32,
     endpoint: Annotated[
         str | None,
         typer.Option(
@@ -106,7 +104,7 @@ def smooth(
 
     s = Coherence(anchors)   (Eq. 14)
 
-    llm   a language model describes what the anchors show; where it says nothing, they stand joined, which is counted
+    llm   a language model says what the anchors show; if it says nothing, they are joined
     join  the anchors themselves, with … between them (the paper's "w/o smoothing")
     raw   the whole texts as they are (the paper's "w/o personalized token")
 

@@ -156,7 +156,8 @@ class Job:
     def _kept(self) -> str:
         finished = len(self._finished_parts())
         if not finished:
-            return ""
+            begun = self._parts.is_dir() and any(self._parts.iterdir())
+            return "what was done of the first chunk is kept; the same command continues" if begun else ""
         return f"{finished} of {len(self._chunks)} chunks are finished and kept; the same command continues"
 
     # --- the end ------------------------------------------------------------------------------------------------------
