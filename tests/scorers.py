@@ -62,7 +62,12 @@ SHAPES: Mapping[str, dict[str, object]] = {
 
 
 def save_model(
-    folder: Path, shape: str = "qwen3", window: int = 2048, chat: bool = True, ends: Sequence[int] = ()
+    folder: Path,
+    shape: str = "qwen3",
+    window: int = 2048,
+    chat: bool = True,
+    ends: Sequence[int] = (),
+    layers: int = 2,
 ) -> Path:
     """A model whose probabilities differ widely, with a tokenizer that knows some words; `ends` end what it writes."""
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -73,8 +78,9 @@ def save_model(
     torch.manual_seed(0)
     length: dict[str, object] = {"n_positions" if shape == "gpt2" else "max_position_embeddings": window}
     length |= {"eos_token_id": [*ends]} if ends else {}
+    sizes = SHAPES[shape] | {"n_layer" if shape == "gpt2" else "num_hidden_layers": layers}
     config = AutoConfig.for_model(
-        shape, vocab_size=len(tokenizer), bos_token_id=None, **({"initializer_range": 0.3} | length | SHAPES[shape])
+        shape, vocab_size=len(tokenizer), bos_token_id=None, **({"initializer_range": 0.3} | length | sizes)
     )
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)  # type: ignore[no-untyped-call]
     return folder
@@ -139,14 +145,18 @@ def world(texts: Mapping[str, Sequence[str]], queries: int = 2, top: int = 3) ->
     return found
 
 
-def write(folder: Path, tables: World, **parameters: object) -> Path:
-    """Every table as an artifact, in the order of users; the parameters are those of retrieved and of profiles."""
+def write(
+    folder: Path, tables: World, models: Mapping[str, Mapping[str, str]] | None = None, **parameters: object
+) -> Path:
+    """Every table as an artifact, in the order of users; models and parameters are those of what stages made."""
     for name, rows in tables.items():
+        artifact = ARTIFACTS["generations" if name == "neutral" else name]
         ordered = sorted(rows, key=lambda row: user_order(row["user_id"]))
-        table = pa.Table.from_pylist(ordered, schema=ARTIFACTS[name].columns)
-        of_table = parameters if name in ("retrieved", "profiles", "vectors", "neutral") else {}
-        record = Record(name, ARTIFACTS[name].version, "test", "0", of_table)
-        output = Output(folder / f"{name}.parquet", ARTIFACTS[name], overwrite=True)
+        table = pa.Table.from_pylist(ordered, schema=artifact.columns)
+        made = name in ("retrieved", "profiles", "vectors", "neutral")
+        of_table, by = (parameters, models or {}) if made else ({}, {})
+        record = Record(artifact.name, artifact.version, "test", "0", of_table, models=by)
+        output = Output(folder / f"{name}.parquet", artifact, overwrite=True)
         write_whole(output, record, [table], len({row["user_id"] for row in rows}))
     return folder
 

@@ -1,6 +1,5 @@
 """`steerx generate` as it is typed: what decides what is written, where it goes, and what is refused."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,12 +8,15 @@ from typing import Any
 import pytest
 
 import steerx_cli.stages.generate as stage
-from scorers import REVIEW, SHORT, profile, rows_of, save_model, world, write
+import typed
+from scorers import REVIEW, SHORT, profile, request, rows_of, save_model, vector, world, write
 from steerx_cli.core.artifacts import read_footer
 from steerx_cli.core.schemas import GENERATIONS
+from steerx_cli.lm.models import identify
 from steerx_cli.lm.sampling import Sampling
+from steerx_cli.lm.steer import Steering
 from steerx_cli.stages.generate.settings import Settings, weights
-from support import Steerx, contents
+from support import Steerx
 
 RUN = Path("runs/default")
 COMMON: dict[str, object] = {
@@ -38,12 +40,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def here(alone: Path, models: Path) -> Path:
-    """A working folder with a run in it, and a preset that names the model, the task and a λ."""
+    """A working folder with a run in it, and a preset that names the model, the task, a λ and a γ2."""
     tables = world(dict.fromkeys("abc", SHORT[:3]))
     del tables["generations"]
     tables["profiles"] = [profile(row["user_id"], row["query_id"], f"{row['query_id']}!") for row in tables["queries"]]
-    write(alone / RUN, tables)
-    generate = f'[generate]\nmodel = "{models / "tiny"}"\nlam = 0.25\nmax-new-tokens = 3\n'
+    tables["vectors"] = [vector(row["user_id"], row["query_id"], 2, [1.0] * 32) for row in tables["queries"]]
+    by = {"generator": identify(request(models / "tiny")).as_record()}
+    write(alone / RUN, tables, by, layers=[2], gamma1=0.4)
+    generate = f'[generate]\nmodel = "{models / "tiny"}"\nlam = 0.25\ngamma2 = 0.75\nmax-new-tokens = 3\n'
     (alone / "mine.toml").write_text(f'task = "review"\n{generate}')
     (alone / "none.toml").write_text("")
     return alone
@@ -51,21 +55,12 @@ def here(alone: Path, models: Path) -> Path:
 
 def told(steerx: Steerx, *arguments: object, preset: str = "mine.toml") -> dict[str, Any]:
     """The one JSON object that a run tells."""
-    code, out, err = steerx("generate", "--preset", preset, "--json", *arguments)
-    assert (code, err, out.count("\n")) == (0, "", 1)
-    found: dict[str, Any] = json.loads(out)
-    return found
+    return typed.told(steerx, "generate", "--preset", preset, *arguments)
 
 
 def refused(steerx: Steerx, *arguments: object, preset: str = "mine.toml") -> str:
     """The one sentence that it ends with; nothing is written."""
-    before = contents(Path())
-    code, out, err = steerx("generate", "--preset", preset, *arguments)
-    assert (code, out, err.count("\n")) == (2, "", 1), err
-    assert err.startswith("Error: ")
-    assert contents(Path()) == before
-    assert not any(text in err for text in SHORT)
-    return err.removeprefix("Error: ").rstrip("\n")
+    return typed.refused(steerx, "generate", "--preset", preset, *arguments)
 
 
 # --- what decides -----------------------------------------------------------------------------------------------------
@@ -87,6 +82,19 @@ def refused(steerx: Steerx, *arguments: object, preset: str = "mine.toml") -> st
             {"lam": [0.5], "missing": "fallback", "profiles_of": "other", "described_by": "query", "seed": 7},
         ),
         (
+            {"method": "cas", "gamma2s": (0.4, -1.0), "steering": Steering(20)},
+            {"gamma2": [0.4, -1.0], "layer": 20, "positions": "generated", "vectors_of": "own", "missing": "fallback"},
+        ),
+        (
+            {"method": "steerx-cas", "gamma2s": (0.4,), "steering": Steering(1, "all"), "vectors_of": "mean"},
+            {"gamma2": [0.4], "layer": 1, "positions": "all", "vectors_of": "mean", "missing": "fallback"},
+        ),
+        (
+            {"method": "cas", "gamma2s": (0.4,), "steering": Steering(1), "vectors_of": "other", "seed": 7},
+            {"gamma2": [0.4], "layer": 1, "positions": "generated", "vectors_of": "other", "missing": "fallback"}
+            | {"seed": 7},
+        ),
+        (
             {"method": "non-perso", "sampling": Sampling(0.5, 0.9), "seed": 7},
             {"temperature": 0.5, "top_p": 0.9, "seed": 7},
         ),
@@ -102,7 +110,7 @@ def test_parameters_are_those_that_are_looked_at(how: dict[str, Any], also: dict
 
 @pytest.mark.parametrize("lam", [0.0, -1.0, 0.7, 40.0])
 def test_weights_have_the_sum_1(lam: float) -> None:
-    for method in ("non-perso", "rag", "cos", "steerx-cos"):
+    for method in ("non-perso", "rag", "cos", "steerx-cos", "cas", "steerx-cas"):
         assert sum(weights(method, lam).values()) == pytest.approx(1)
 
 
@@ -127,6 +135,16 @@ def test_every_option_is_in_the_provenance(steerx: Steerx) -> None:
     assert (summary["status"], summary["models"]["generator"]["id"]) == ("would run", "tiny")
 
 
+def test_every_option_of_vectors_is_in_the_provenance(steerx: Steerx) -> None:
+    given = {"layer": 2, "positions": "strict", "vectors_of": "other", "missing": "error", "seed": 3}
+    flags = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", value)]
+    for method in ("cas", "steerx-cas"):
+        summary = told(steerx, "--method", method, *flags, "--gamma2", 1, "--gamma2", -0.5, "--dry-run")
+        assert {name: summary["parameters"][name] for name in given} == given
+        assert summary["parameters"]["gamma2"] == [1.0, -0.5]
+        assert {*summary["inputs"]} == {"queries", "retrieved", "vectors"}
+
+
 @pytest.mark.parametrize(
     ("given", "name", "read"),
     [
@@ -140,6 +158,10 @@ def test_every_option_is_in_the_provenance(steerx: Steerx) -> None:
             "generations-steerx-cos-other",
             ["queries", "retrieved", "profiles"],
         ),
+        (("cas",), "generations-cas", ["queries", "retrieved", "vectors"]),
+        (("steerx-cas",), "generations-steerx-cas", ["queries", "retrieved", "vectors"]),
+        (("cas", "--vectors-of", "other"), "generations-cas-other", ["queries", "retrieved", "vectors"]),
+        (("steerx-cas", "--vectors-of", "mean"), "generations-steerx-cas-mean", ["queries", "retrieved", "vectors"]),
     ],
 )
 def test_each_method_reads_what_it_needs_and_has_a_file_of_its_own(
@@ -154,6 +176,7 @@ def test_each_method_reads_what_it_needs_and_has_a_file_of_its_own(
     rows = rows_of(RUN / f"{name}.parquet")
     assert {row["method"] for row in rows} == {given[0]}
     assert {row["lam"] for row in rows} == {0.25 if "cos" in given[0] else None}
+    assert {row["gamma2"] for row in rows} == {0.75 if "cas" in given[0] else None}
     assert {row["donor_id"] is None for row in rows} == {"other" not in given}
     assert {len(row["token_ids"]) for row in rows} == {3}, "the preset's --max-new-tokens"
     record = read_footer(RUN / f"{name}.parquet", GENERATIONS).record
@@ -172,12 +195,16 @@ def test_what_has_no_default_has_to_be_named(steerx: Steerx, models: Path) -> No
     for method in ("cos", "steerx-cos"):
         said = refused(steerx, *given, "--method", method, preset="none.toml")
         assert said == sentence.format("--lam", "a λ (--lam 0.7)")
+    for method in ("cas", "steerx-cas"):
+        said = refused(steerx, *given, "--method", method, preset="none.toml")
+        assert said == sentence.format("--gamma2", "a γ2 (--gamma2 0.4)")
     said = refused(steerx, *given[2:], "--method", "rag", preset="none.toml")
     assert said == sentence.format("--task", "a task (--task review)")
     said = refused(steerx, *given[:2], "--method", "rag", preset="none.toml")
     assert said == sentence.format("--model", "a model (--model Qwen/Qwen3-8B)")
 
 
+BY_VECTOR = "leave {0} out, or name --method cas or steerx-cas"
 NEUTRAL = (
     "--over histories asks for texts in which nothing is of the user, and --method {} steers: name --method non-perso"
 )
@@ -192,10 +219,27 @@ NEUTRAL = (
             ("cos", "--profiles-of", "other"),
             "--method cos has no description: leave --profiles-of out, or name --method steerx-cos",
         ),
+        (("cas", "--lam", 1), "--method cas has no λ: leave --lam out, or name --method cos or steerx-cos"),
+        (
+            ("steerx-cas", "--described-by", "history"),
+            "--method steerx-cas has no description: leave --described-by out, or name --method steerx-cos",
+        ),
+        (
+            ("cas", "--profiles-of", "own"),
+            "--method cas has no description: leave --profiles-of out, or name --method steerx-cos",
+        ),
+        (("rag", "--gamma2", 0.5), "--method rag has no γ2: " + BY_VECTOR.format("--gamma2")),
+        (("steerx-cos", "--layer", 2), "--method steerx-cos has no vector: " + BY_VECTOR.format("--layer")),
+        (("cos", "--positions", "all"), "--method cos has no vector: " + BY_VECTOR.format("--positions")),
+        (("non-perso", "--vectors-of", "own"), "--method non-perso has no vector: " + BY_VECTOR.format("--vectors-of")),
         (("rag", "--top-p", 0.9), "--top-p is given and nothing is drawn: name a --temperature above 0, too"),
         (("rag", "--top-p", 0.9, "--temperature", 0), "--top-p is given and nothing is drawn: "),
         (("cos", "--over", "histories"), NEUTRAL.format("cos")),
         (("rag", "--over", "histories"), NEUTRAL.format("rag")),
+        (("steerx-cas", "--over", "histories"), NEUTRAL.format("steerx-cas")),
+        (("cas", "--gamma2", "nan"), "--gamma2 nan cannot be weighed in float32: choose one from -10000 to 10000"),
+        (("cas", "--gamma2", "-1e39"), "--gamma2 -1e+39 cannot be weighed in float32: choose one from -10000 to 1000"),
+        (("cas", "--gamma2", 0, "--gamma2", "-0.0"), "a --gamma2 is given twice: each is a row of its own"),
         (("cos", "--lam", "nan"), "--lam nan cannot be weighed in float32: choose one from -10000 to 10000"),
         (("cos", "--lam", 1, "--lam", "1e39"), "--lam 1e+39 cannot be weighed in float32: choose one from -10000 to"),
         (("cos", "--lam", 1, "--lam", "1.0"), "a --lam is given twice: each is a row of its own"),
@@ -207,6 +251,8 @@ NEUTRAL = (
         (("rag", "--queries", "gone.parquet"), "gone.parquet does not exist: `steerx import` writes queries"),
         (("steerx-cos", "--profiles", "gone.parquet"), "gone.parquet does not exist: `steerx smooth` writes profiles"),
         (("steerx-cos", "--profiles", RUN / "queries.parquet"), f"{RUN / 'queries.parquet'} holds queries, not profil"),
+        (("cas", "--vectors", "gone.parquet"), "gone.parquet does not exist: `steerx build-vector` writes vectors"),
+        (("cas", "--vectors", RUN / "queries.parquet"), f"{RUN / 'queries.parquet'} holds queries, not vectors: "),
         (("rag", "--output", RUN / "queries.parquet"), f"{RUN / 'queries.parquet'} is read and would be written: "),
     ],
 )
@@ -218,14 +264,17 @@ def test_it_is_refused_in_a_sentence_before_a_model_is_loaded(
 
 
 def test_what_a_preset_says_of_another_method_is_no_mistake(steerx: Steerx, here: Path) -> None:
-    lines = "profiles-of = 'other'\ntop-p = 0.5\n"
+    lines = "profiles-of = 'other'\ntop-p = 0.5\nvectors-of = 'mean'\npositions = 'last'\n"
     (here / "more.toml").write_text((here / "mine.toml").read_text() + lines)
     for method in ("non-perso", "rag", "cos"):
         parameters = told(steerx, "--method", method, "--dry-run", preset="more.toml")["parameters"]
-        assert not {"top_p", "profiles_of"} & {*parameters}
+        assert not {"top_p", "profiles_of", "vectors_of", "positions", "gamma2"} & {*parameters}
         assert ("lam" in parameters) == (method == "cos")
     parameters = told(steerx, "--method", "steerx-cos", "--dry-run", preset="more.toml")["parameters"]
     assert (parameters["lam"], parameters["profiles_of"]) == ([0.25], "other")
+    parameters = told(steerx, "--method", "cas", "--dry-run", preset="more.toml")["parameters"]
+    assert (parameters["gamma2"], parameters["vectors_of"], parameters["positions"]) == ([0.75], "mean", "last")
+    assert not {"lam", "profiles_of", "seed"} & {*parameters}
     assert told(steerx, "--method", "cos", "--lam", 2, "--dry-run")["parameters"]["lam"] == [2.0]
 
 
@@ -234,7 +283,7 @@ def test_who_lacks_something_is_named_if_it_is_not_let_pass(steerx: Steerx) -> N
     lacking = [row for row in tables["retrieved"] if row["user_id"] != "b"]
     write(Path("less"), {"retrieved": lacking, "profiles": [profile("a", "a-0", None)]})
     given = ("--retrieved", "less/retrieved.parquet", "--missing", "error")
-    for method in ("rag", "cos", "steerx-cos"):
+    for method in ("rag", "cos", "steerx-cos", "cas", "steerx-cas"):
         code, _, err = steerx("generate", "--preset", "mine.toml", "--method", method, *given)
         said = "Error: query 'b-0' of user 'b' has no histories, and --missing error does not let it pass"
         assert (code, err.rstrip("\n")) == (2, said)
@@ -269,6 +318,7 @@ def read(where: str, fingerprint: str, *ancestors: tuple[str, str]) -> Any:
     return SimpleNamespace(where=where, footer=footer)
 
 
+@pytest.mark.parametrize(("role", "method"), [("profiles", "steerx-cos"), ("vectors", "cas")])
 @pytest.mark.parametrize(
     ("ancestors", "fits"),
     [
@@ -277,7 +327,9 @@ def read(where: str, fingerprint: str, *ancestors: tuple[str, str]) -> Any:
         ([], True),  # nobody knows what a file from elsewhere was made from
     ],
 )
-def test_descriptions_of_other_histories_are_told_of(ancestors: list[tuple[str, str]], fits: bool) -> None:
-    sources = {"retrieved": read("r.parquet", "mine"), "profiles": read("p.parquet", "described", *ancestors)}
+def test_what_was_made_from_other_histories_is_told_of(
+    ancestors: list[tuple[str, str]], fits: bool, role: str, method: str
+) -> None:
+    sources = {"retrieved": read("r.parquet", "mine"), role: read("p.parquet", "made", *ancestors)}
     said = "p.parquet was made from other histories than r.parquet"
-    assert [*stage.notes(sources, Settings("steerx-cos", REVIEW.task))] == ([] if fits else [said])
+    assert [*stage.notes(sources, Settings(method, REVIEW.task))] == ([] if fits else [said])

@@ -78,7 +78,7 @@ def remix(mix: Mix, vectors: Path, scope: Scope, progress: Progress) -> Summary:
     work = Work(STAGE, VECTORS, "vectors", {"vectors": source}, {**kept, **mix.parameters()}, record.models)
 
     def mixing() -> Compute:
-        from steerx_cli.stages.build_vector.vectors import remixed
+        from steerx_cli.stages.build_vector.mixing import remixed
 
         return partial(remixed, mix=mix)
 

@@ -1,12 +1,13 @@
 """Everything that decides a vector."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.frames import PromptFormat
 from steerx_cli.lm.templates import Task
+
+MOST = 10_000  # of γ1: beyond it, nothing is left of a vector but the rounding of its parts
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,11 @@ class Mix:
     normalize: bool = False  # the vector's length is 1
 
     def __post_init__(self) -> None:
-        """Refuse what is no number."""
-        if not math.isfinite(self.gamma1):
-            raise SteerxError(f"--gamma1 is {self.gamma1}: give it a number, such as 0.4")
+        """Refuse what would leave nothing but rounding."""
+        if not abs(self.gamma1) <= MOST:
+            raise SteerxError(
+                f"--gamma1 {self.gamma1:g} cannot be weighed in float32: choose one from {-MOST} to {MOST}"
+            )
 
     def parameters(self) -> Mapping[str, object]:
         """Both."""

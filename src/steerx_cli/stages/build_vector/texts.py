@@ -51,10 +51,10 @@ class Placer:
     def _fitted(self, before: Sequence[int], text: Sequence[int]) -> Placed | None:
         if self._settings.text == "alone":
             before = []
-        room = len(text) if self._window is None else max(0, self._window - len(before))
-        ids = np.array([*before, *text[:room]], np.int32)
-        if not len(ids) or len(before) > (self._window or len(before)):
+        room = len(text) if self._window is None else self._window - len(before)
+        ids = np.array([*before, *text[: max(0, room)]], np.int32)
+        if not len(ids) or room < min(1, len(text)):
             return None
         # An empty text is where its prompt ends.
         first = len(ids) - 1 if self._settings.pool == "last" else min(len(before), len(ids) - 1)
-        return Placed(ids, first, len(text) - min(room, len(text)))
+        return Placed(ids, first, max(0, len(text) - room))

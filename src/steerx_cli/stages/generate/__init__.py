@@ -80,8 +80,11 @@ def notes(sources: Mapping[str, Source], settings: Settings) -> Iterator[str]:
         made_from = {name for name, entry in ancestry if entry["record"]["artifact"] == RETRIEVED.name}
         if made_from and sources["retrieved"].footer.fingerprint not in made_from:
             yield f"{sources[role].where} was made from other histories than {sources['retrieved'].where}"
-    if settings.method == "steerx-cas" and sources["vectors"].footer.record.parameters["gamma1"] == 1:
+    built = sources["vectors"].footer.record.parameters if "vectors" in sources else {}
+    if settings.method == "steerx-cas" and built.get("gamma1") == 1:
         yield f"{sources['vectors'].where} was built with γ1 = 1: this is cas"
+    if settings.method == "cas" and built.get("normalize"):
+        yield f"{sources['vectors'].where} was built with --normalize, and cas adds Eq. 5 at its own length"
 
 
 def prepare(model: ModelRequest, settings: Settings, others: Giver | None) -> Compute:

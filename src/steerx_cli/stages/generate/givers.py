@@ -2,12 +2,13 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
+import polars as pl
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.job import Tables
@@ -16,7 +17,6 @@ from steerx_cli.core.sources import Source
 from steerx_cli.lm.steer import Vector
 from steerx_cli.stages.generate.settings import NEEDS, VECTOR, S, Settings
 
-Row: TypeAlias = Mapping[str, Any]
 Gift: TypeAlias = str | Vector
 G = TypeVar("G", str, Vector)
 
@@ -57,13 +57,13 @@ class Own:
 def own(tables: Tables, settings: Settings) -> Giver | None:
     """Those of some users; None where the method needs none."""
     if S in NEEDS[settings.method]:
-        rows = tables["profiles"].iter_rows(named=True)
         refusal = "the profiles lack {}: smooth the scores of the same retrieved histories"
-        return Own({(user, query): text for user, query, text in _descriptions(rows, settings)}, refusal)
+        descriptions = _descriptions([tables["profiles"]], settings)
+        return Own({(user, query): text for user, query, text in descriptions}, refusal)
     if VECTOR in NEEDS[settings.method]:
-        rows = tables["vectors"].iter_rows(named=True)
         refusal = "the vectors lack {}: build them from the same retrieved histories"
-        return Own({(user, query): vector for user, query, vector in _vectors(rows, settings)}, refusal)
+        vectors = _vectors([tables["vectors"]], settings)
+        return Own({(user, query): vector for user, query, vector in vectors}, refusal)
     return None
 
 
@@ -116,15 +116,15 @@ def others(sources: Mapping[str, Source], settings: Settings) -> Giver | None:
     """From the whole of a file, which is held in memory; None where each user has what is the user's own."""
     needs = NEEDS[settings.method]
     if S in needs and settings.profiles_of == "other":
-        return Donors(_by_user(_descriptions(_rows(sources["profiles"]), settings)), settings.seed, "description")
+        return Donors(_by_user(_descriptions(_tables(sources["profiles"]), settings)), settings.seed, "description")
     if VECTOR in needs and settings.vectors_of != "own":
-        vectors = _by_user(_vectors(_rows(sources["vectors"]), settings))
+        vectors = _by_user(_vectors(_tables(sources["vectors"]), settings))
         return Mean.of(vectors) if settings.vectors_of == "mean" else Donors(vectors, settings.seed, "vector")
     return None
 
 
-def _rows(source: Source) -> Iterator[Row]:
-    return (row for batch in source.batches() for row in batch.to_pylist())
+def _tables(source: Source) -> Iterator[pl.DataFrame]:
+    return (cast(pl.DataFrame, pl.from_arrow(batch)) for batch in source.batches())
 
 
 def _by_user(gifts: Iterator[tuple[str, str | None, G | None]]) -> dict[str, list[G]]:
@@ -135,11 +135,13 @@ def _by_user(gifts: Iterator[tuple[str, str | None, G | None]]) -> dict[str, lis
     return found
 
 
-# --- rows → gifts -----------------------------------------------------------------------------------------------------
+# --- tables → gifts ---------------------------------------------------------------------------------------------------
 
 
-def _descriptions(rows: Iterator[Row], settings: Settings) -> Iterator[tuple[str, str, str | None]]:
+def _descriptions(tables: Iterable[pl.DataFrame], settings: Settings) -> Iterator[tuple[str, str, str | None]]:
     """S of each query: what is said of all its histories together, or of each, a line each."""
+    columns = ["user_id", "query_id", "item_id", "description"]
+    rows = (row for table in tables for row in table.select(columns).iter_rows(named=True))
     for (user_id, query_id), of_query in groupby(rows, lambda row: (row["user_id"], row["query_id"])):
         some = [row for row in of_query if (row["item_id"] is None) == (settings.described_by == "query")]
         if some:
@@ -147,10 +149,12 @@ def _descriptions(rows: Iterator[Row], settings: Settings) -> Iterator[tuple[str
             yield user_id, query_id, "\n".join(said) or None
 
 
-def _vectors(rows: Iterator[Row], settings: Settings) -> Iterator[tuple[str, str | None, Vector | None]]:
+def _vectors(tables: Iterable[pl.DataFrame], settings: Settings) -> Iterator[tuple[str, str | None, Vector | None]]:
     """The vector of each query or user, at the layer that is steered."""
     assert settings.steering
-    for row in rows:
-        if row["layer"] == settings.steering.layer:
-            vector = row[settings.vector_column]
-            yield row["user_id"], row["query_id"], None if vector is None else np.array(vector, np.float32)
+    for table in tables:
+        rows = table.filter(pl.col("layer") == settings.steering.layer)
+        for user_id, query_id, vector in zip(
+            rows["user_id"], rows["query_id"], rows[settings.vector_column], strict=True
+        ):
+            yield user_id, query_id, None if vector is None else vector.to_numpy()

@@ -64,8 +64,8 @@ class OnThisMachine:
         from steerx_cli.lm.causal import CausalLM
         from steerx_cli.lm.decode import Decoding
         from steerx_cli.lm.frames import make_frame
+        from steerx_cli.stages.smooth.local import Local
         from steerx_cli.stages.smooth.profiles import Profiles
-        from steerx_cli.stages.smooth.writers import Local
 
         assert settings.wording
         lm = CausalLM.load(self.model)
@@ -100,8 +100,10 @@ class OnServer:
         from steerx_cli.stages.smooth.profiles import Profiles
         from steerx_cli.stages.smooth.writers import Served
 
-        asker = Asker(self.server, key_from_environment(), Journal(parts / "answers.jsonl"))
-        return Profiles(settings, Served(asker, self.tally))
+        answers, key = parts / "answers.jsonl", key_from_environment()
+        has_answered = answers.exists()
+        asker = Asker(self.server, key, Journal(answers))
+        return Profiles(settings, Served(asker, self.tally, has_answered=has_answered))
 
     def notes(self) -> Sequence[str]:
         """How often it was asked again, and what need not be asked."""

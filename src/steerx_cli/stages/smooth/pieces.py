@@ -63,9 +63,14 @@ def _spans(row: Row) -> Iterator[tuple[int, int]]:
 
 
 def _tokens(row: Row) -> Iterator[tuple[int, int]]:
-    """Each anchor by itself; those that share their characters, such as the tokens of one emoji, are one."""
-    tokens = zip(row["starts"], row["ends"], row["anchors"], strict=True)
-    yield from dict.fromkeys((start, end) for start, end, is_anchor in tokens if is_anchor)
+    """Each anchor by itself; those that share a character, such as the tokens of one emoji, are one."""
+    found: list[tuple[int, int]] = []
+    for start, end, is_anchor in zip(row["starts"], row["ends"], row["anchors"], strict=True):
+        if is_anchor and found and start < found[-1][1]:  # the first of an emoji's may have the space before it, too
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        elif is_anchor:
+            found.append((start, end))
+    yield from found
 
 
 def _words(row: Row) -> Iterator[tuple[int, int]]:
