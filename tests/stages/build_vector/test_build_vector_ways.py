@@ -154,7 +154,7 @@ def test_killed_before_a_line_that_writes_it_ends_with_the_same_bytes(model: Pat
     script = (
         f"import sys\nsys.path[:0] = {[str(Path(support.__file__).parent), str(Path(__file__).parent)]!r}\n"
         "from pathlib import Path\nfrom test_build_vector_ways import kill_and_resume\n"
-        "kill_and_resume(*map(Path, sys.argv[1:]), step=293)"
+        "kill_and_resume(*map(Path, sys.argv[1:]), step=397)"
     )
     few = write(tmp_path / "few", people(dict.fromkeys("abc", SHORT[:2]), queries=1), over="histories")
     (tmp_path / "out").mkdir()

@@ -20,6 +20,8 @@ from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.summary import Summary
 from steerx_cli.lm import endpoint
 from steerx_cli.lm.endpoint import THINKING, TRIED_AGAIN, Asker
+from steerx_cli.lm.exchange import Server
+from steerx_cli.stages.smooth import OnServer
 from steerx_cli.stages.smooth.settings import Settings
 from support import Steerx, contents
 
@@ -186,6 +188,20 @@ def test_whatever_goes_wrong_for_a_while_the_rows_are_the_same(serve: Serve, dat
     assert summary.notes == (f"{TRIED_AGAIN}: {2 * len(TEXTS)}",)
     assert len(clock.slept) == 2 * len(TEXTS)
     assert TRIED_AGAIN not in summary.counts, "it is no part of what was made"
+
+
+def test_the_options_say_how_it_is_asked(data: Path, steerx: Steerx, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Server] = []
+
+    def prepare(self: OnServer, *_: object) -> None:
+        asked.append(self.server)
+        raise SteerxError("enough")
+
+    monkeypatch.setattr(OnServer, "prepare", prepare)
+    given = ("--task", "review", "--scores", data / "scores.parquet", "--output", data / "profiles.parquet")
+    to = ("--endpoint", "http://server", "--model", "m", "--concurrency", 3, "--attempts", 2, "--timeout", 5)
+    assert steerx("smooth", *given, *to) == (2, "", "Error: enough\n")
+    assert asked == [Server("http://server/v1", "m", "chat", 3, 2, 5.0)]
 
 
 # --- texts that are not taken -----------------------------------------------------------------------------------------

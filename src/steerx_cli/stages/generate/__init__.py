@@ -83,8 +83,6 @@ def notes(sources: Mapping[str, Source], settings: Settings) -> Iterator[str]:
     built = sources["vectors"].footer.record.parameters if "vectors" in sources else {}
     if settings.method == "steerx-cas" and built.get("gamma1") == 1:
         yield f"{sources['vectors'].where} was built with γ1 = 1: this is cas"
-    if settings.method == "cas" and built.get("normalize"):
-        yield f"{sources['vectors'].where} was built with --normalize, and cas adds Eq. 5 at its own length"
 
 
 def prepare(model: ModelRequest, settings: Settings, others: Giver | None) -> Compute:
@@ -104,7 +102,8 @@ def run(settings: Settings, model: ModelRequest, inputs: Inputs, scope: Scope, p
         # What `smooth --mode raw` calls a description is the histories themselves, and is shown as they are.
         settings = replace(settings, raw=profiles.footer.record.parameters.get("mode") == "raw")
     if vectors := sources.get("vectors"):
-        settings = at_layer(settings, vectors)
+        unit = settings.method == "cas" and bool(vectors.footer.record.parameters.get("normalize"))
+        settings = replace(at_layer(settings, vectors), unit=unit)
     others = givers.others(sources, settings)
     model, record = pinned(model, download=not scope.dry_run)
     if vectors:

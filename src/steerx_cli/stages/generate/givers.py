@@ -157,4 +157,10 @@ def _vectors(tables: Iterable[pl.DataFrame], settings: Settings) -> Iterator[tup
         for user_id, query_id, vector in zip(
             rows["user_id"], rows["query_id"], rows[settings.vector_column], strict=True
         ):
-            yield user_id, query_id, None if vector is None else vector.to_numpy()
+            yield user_id, query_id, None if vector is None else _sized(vector.to_numpy(), settings.unit)
+
+
+def _sized(vector: Vector, unit: bool) -> Vector:
+    """As it is, or of the length 1."""
+    length = np.linalg.norm(vector.astype(np.float64))
+    return (vector / length).astype(np.float32) if unit and length else vector

@@ -60,6 +60,7 @@ class Settings:
     batch_size: int = 32
     batch_tokens: int = 8192
     raw: bool = False  # the descriptions are the histories themselves
+    unit: bool = False  # the vectors were built with the length 1, and what cas takes of them is given it, too
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense together, before anything is read."""

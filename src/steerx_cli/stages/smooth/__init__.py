@@ -85,8 +85,10 @@ class OnServer:
     tally: Counter[str] = field(default_factory=Counter)
 
     def named(self, *, download: bool) -> tuple[Self, Mapping[str, Mapping[str, str]]]:  # noqa: ARG002 - nothing to
-        """A server tells neither weights nor their format; where it stands is no part of what was made."""
-        told = {"id": self.server.model, "revision": "served", "weights": "unknown", "dtype": "unknown"}
+        """A server tells neither weights nor their format; where it stands, and a folder there, is no part of what was
+        made."""
+        name = Path(self.server.model).name if self.server.model.startswith(("/", ".", "~")) else self.server.model
+        told = {"id": name, "revision": "served", "weights": "unknown", "dtype": "unknown"}
         return self, {"smoother": told}
 
     def parameters(self) -> Mapping[str, object]:
