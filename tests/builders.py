@@ -140,7 +140,7 @@ def read(plain: Plain, how: Settings, item: Item, text: str) -> Read | None:
     prompt = render(how.task, frame, item, NoBlock(), text, own=True)
     own = response_tokens(plain.tokenizer, prompt).ids
     before = (
-        []
+        [plain.tokenizer.bos_token_id] * bool(plain.tokenizer("a").input_ids[0] == plain.tokenizer.bos_token_id)
         if how.text == "alone"
         else encode_prompt(plain.tokenizer, render(how.task, frame, item, NoBlock(), own=True))
     )

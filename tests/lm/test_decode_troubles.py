@@ -146,7 +146,7 @@ def test_one_that_never_fits_fails_alone(where: str, batch: int, monkeypatch: py
 # --- no numbers -------------------------------------------------------------------------------------------------------
 
 
-NO_NUMBERS = "the model gives logits that are no numbers: see --dtype and --lam"
+NO_NUMBERS = "the model gives logits that are no numbers: try another --dtype, or steer less"
 
 
 def poisoned(steered: Steered, token: int) -> Written:

@@ -107,15 +107,15 @@ class Job:
             self._parts.mkdir(parents=True, exist_ok=True)
         try:
             compute = prepare()
+            users = sum(chunk.users for chunk in self._chunks)
+            progress.start(self._work.stage, users, "users", users - sum(chunk.users for chunk in todo))
+            for chunk in todo:
+                rows, counts = compute(self._read(chunk))
+                self._keep(chunk, rows, counts)
+                progress.advance(chunk.users)
         except BaseException:
             self._tidy()
             raise
-        users = sum(chunk.users for chunk in self._chunks)
-        progress.start(self._work.stage, users, "users", users - sum(chunk.users for chunk in todo))
-        for chunk in todo:
-            rows, counts = compute(self._read(chunk))
-            self._keep(chunk, rows, counts)
-            progress.advance(chunk.users)
 
     def _read(self, chunk: Chunk) -> Tables:
         return {

@@ -83,9 +83,9 @@ def pinned(request: ModelRequest, *, download: bool) -> tuple[ModelRequest, dict
     return replace(request, revision=found.revision), found.as_record()
 
 
-def kind_of(request: ModelRequest) -> str:
+def kind_of(request: ModelRequest, *, download: bool) -> str:
     """The model's kind, as its config names it ("qwen3")."""
-    return str(read_json(_find(request)[0] / "config.json").get("model_type") or "unknown")
+    return str(read_json(_find(request, download)[0] / "config.json").get("model_type") or "unknown")
 
 
 def _find(request: ModelRequest, download: bool = True) -> tuple[Path, str | None]:

@@ -102,7 +102,9 @@ class Task:
     def take(self, token: int | None, ends: frozenset[int]) -> Written | None:
         """Go on with a token, or come to an end."""
         if token is None:
-            return Written(self.ids, "failed", "the model gives logits that are no numbers: see --dtype and --lam")
+            return Written(
+                self.ids, "failed", "the model gives logits that are no numbers: try another --dtype, or steer less"
+            )
         if token in ends:
             return Written(self.ids, "end")
         self.ids.append(token)

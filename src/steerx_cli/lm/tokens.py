@@ -87,13 +87,13 @@ def _encode(tokenizer: "Tokenizer", prompts: Sequence[Prompt], offsets: bool) ->
             found |= {place: _in_segments(tokenizer, prompts[place], special) for place in some}
         elif some:
             texts, plain = [prompts[place].text for place in some], prompts[some[0]].add_special_tokens
-            first = _first(tokenizer) if plain else []
+            first = first_tokens(tokenizer) if plain else []
             bare = _call(tokenizer, texts, split=plain, offsets=offsets)
             found |= zip(some, (_after(first, tokens) for tokens in bare), strict=True)
     return [found[place] for place in range(len(prompts))]
 
 
-def _first(tokenizer: "Tokenizer") -> list[int]:
+def first_tokens(tokenizer: "Tokenizer") -> list[int]:
     """The special tokens before a bare text. Those that a tokenizer puts behind one would stand before its response."""
     marked, bare = (tokenizer("a", add_special_tokens=add)["input_ids"] for add in (True, False))
     starts = [place for place in range(len(marked)) if marked[place : place + len(bare)] == bare]

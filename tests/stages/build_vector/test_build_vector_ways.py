@@ -17,7 +17,9 @@ from steerx_cli.core.progress import Silent
 from steerx_cli.core.provenance import Shard
 from steerx_cli.core.schemas import VECTORS
 from steerx_cli.lm.models import identify
+from steerx_cli.stages.build_vector import vectors
 from steerx_cli.stages.build_vector.settings import Mix, Settings
+from steerx_cli.stages.build_vector.texts import Placer
 from steerx_cli.tools.merge import run as merge
 from support import forked, python, stop_before
 
@@ -79,6 +81,35 @@ def test_the_size_of_chunks_moves_nothing_but_noise(how: Settings, data: Path, m
         assert {**counts, "tokens run through the model": 0} == {**all_of_them[1], "tokens run through the model": 0}
 
 
+def test_users_are_read_some_after_the_other(data: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many histories a chunk has, no more than so many are held at once, but for one user's own."""
+    whole, counts = build(data, model, HOW)
+    read: list[int] = []
+    real = Placer.placed
+
+    def placed(self: Placer, answers: Any) -> Any:
+        read.append(len(answers))
+        return real(self, answers)
+
+    monkeypatch.setattr(Placer, "placed", placed)
+    for most, portions in ((10**6, 1), (0, len({row["user_id"] for row in whole}))):
+        monkeypatch.setattr(vectors, "_AT_ONCE", most)
+        rows, told = build(data, model, HOW, f"{most}.parquet")
+        assert len(read) == portions
+        near(rows, whole)
+        assert {**told, "tokens run through the model": 0} == {**counts, "tokens run through the model": 0}
+        read.clear()
+
+
+def test_a_limit_is_kept_by_what_is_mixed_again(data: Path, model: Path, tmp_path: Path) -> None:
+    some = tmp_path / "some.parquet"
+    some.write_bytes(bytes_of(data, model, HOW, data / "limited.parquet", limit=2))
+    again = tmp_path / "again.parquet"
+    rows = mix_again(some, Mix(0.1), again)
+    assert read_footer(again, VECTORS).record.parameters["limit"] == 2
+    assert mix_again(some, Mix(0.1), again, limit=1) == [row for row in rows if row["user_id"] == rows[0]["user_id"]]
+
+
 def test_a_limit_takes_the_first_users(data: Path, model: Path) -> None:
     whole, _ = build(data, model, HOW, chunk_users=1)
     first = [*dict.fromkeys(row["user_id"] for row in whole)][:3]
@@ -116,7 +147,7 @@ def test_the_model_that_is_loaded_is_the_one_that_was_named(
     load = Mock(side_effect=SteerxError("loaded"))
     found = replace(identify(request(model)), revision="a commit")
     monkeypatch.setattr(stage, "prepare", load)
-    monkeypatch.setattr(stage, "kind_of", lambda asked: f"of {asked.revision}")
+    monkeypatch.setattr(stage, "kind_of", lambda asked, **_: f"of {asked.revision}")
     monkeypatch.setattr("steerx_cli.lm.models.identify", lambda *_: found)
     with pytest.raises(SteerxError, match="loaded"):
         bytes_of(data, model, HOW, tmp_path / "out.parquet")

@@ -40,7 +40,7 @@ EMPTY = "descriptions that came out empty: the pieces as they are"
 FAILED = "descriptions that failed: the pieces as they are"
 LIMIT = "descriptions that reached --max-new-tokens"
 THOUGHT = "think blocks taken out"
-NO_NUMBERS = "the model gives logits that are no numbers: see --dtype and --lam"
+NO_NUMBERS = "the model gives logits that are no numbers: try another --dtype, or steer less"
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def run(settings: Settings, model: ModelRequest, inputs: Inputs, scope: Scope, p
     refuse_answers(sources["neutral"])
     refuse_partial([source for role, source in sources.items() if role != "retrieved"], scope)
     model, record = pinned(model, download=not scope.dry_run)
-    parameters = {**settings.parameters(), "architecture": kind_of(model)}
+    parameters = {**settings.parameters(), "architecture": kind_of(model, download=not scope.dry_run)}
     work = Work(STAGE, VECTORS, "retrieved", sources, parameters, {"generator": record})
     summary = Job(work, scope).run(partial(prepare, model, settings), progress)
     return replace(summary, notes=(*summary.notes, *notes(sources, settings, record), *sizes(summary)))
@@ -74,6 +74,7 @@ def remix(mix: Mix, vectors: Path, scope: Scope, progress: Progress) -> Summary:
         raise SteerxError(
             f"{source.where} was made with --gamma1 1, and so without descriptions: build the vectors again"
         )
+    scope = replace(scope, limit=scope.limit or record.parameters["limit"])  # there are no more users than that
     kept = {name: value for name, value in record.parameters.items() if name not in ("chunk_users", "limit")}
     work = Work(STAGE, VECTORS, "vectors", {"vectors": source}, {**kept, **mix.parameters()}, record.models)
 

@@ -8,7 +8,7 @@ import numpy as np
 from steerx_cli.lm.frames import Frame
 from steerx_cli.lm.prompt import Item, NoBlock, Prompt, render
 from steerx_cli.lm.rows import Ids
-from steerx_cli.lm.tokens import encode, encode_placed, response_in
+from steerx_cli.lm.tokens import encode, encode_placed, first_tokens, response_in
 from steerx_cli.stages.build_vector.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Placer:
 
     def __init__(self, tokenizer: "Tokenizer", frame: Frame, settings: Settings, window: int | None) -> None:
         self._tokenizer, self._frame, self._settings, self._window = tokenizer, frame, settings, window
+        self._alone = first_tokens(tokenizer) if settings.text == "alone" else None
 
     def placed(self, answers: Sequence[Answer]) -> list[Placed | None]:
         """Each in tokens: its own are taken once, where it stands, and appended. None where nothing of it fits."""
@@ -49,8 +50,7 @@ class Placer:
         return render(self._settings.task, self._frame, item, NoBlock(), text, own=True)
 
     def _fitted(self, before: Sequence[int], text: Sequence[int]) -> Placed | None:
-        if self._settings.text == "alone":
-            before = []
+        before = before if self._alone is None else self._alone
         room = len(text) if self._window is None else self._window - len(before)
         ids = np.array([*before, *text[: max(0, room)]], np.int32)
         if not len(ids) or room < min(1, len(text)):

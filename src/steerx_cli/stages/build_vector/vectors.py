@@ -1,7 +1,8 @@
 """Texts → hidden states → vectors (Eq. 5 and 17)."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -50,6 +51,22 @@ class _Usable(NamedTuple):
         return cls(texts.item_id, texts.history, texts.neutral, texts.description, True)
 
 
+_AT_ONCE = 4096  # histories whose texts are held at once, and the states of these, a user's own at the least
+
+
+def portions(wanted: Sequence[Wanted]) -> Iterator[list[Wanted]]:
+    """Users who have so many histories together. Texts of different users have nothing to share but a task's prompt."""
+    some: list[Wanted] = []
+    for _, of_user in groupby(wanted, lambda one: one.user_id):
+        own = list(of_user)
+        if some and sum(len(one.contrasts) for one in (*some, *own)) > _AT_ONCE:
+            yield some
+            some = []
+        some += own
+    if some:
+        yield some
+
+
 class Builder:
     """Builds the vectors of one chunk of users after the other."""
 
@@ -61,7 +78,11 @@ class Builder:
 
     def __call__(self, tables: Tables) -> tuple[pl.DataFrame, Counts]:
         """A row for each query or user, and layer."""
-        wanted, tally = wanted_of(tables, self._settings), Counter[str]()
+        tally = Counter[str]()
+        rows = [row for some in portions(wanted_of(tables, self._settings)) for row in self._rows(some, tally)]
+        return table_of(VECTORS, rows), {**tally, **shortfalls(rows, self._settings)}
+
+    def _rows(self, wanted: Sequence[Wanted], tally: Counter[str]) -> list[dict[str, Any]]:
         answers = {
             key: answer
             for one in wanted
@@ -80,7 +101,7 @@ class Builder:
             tally[LEFT_OUT] += len(found) - len(usable)
             for number, layer in enumerate(self._settings.layers):
                 rows.append(self._row(one, layer, usable, states[:, number], cut))
-        return table_of(VECTORS, rows), {**tally, **shortfalls(rows, self._settings)}
+        return rows
 
     def _states(self, placed: Sequence[Placed], tally: Counter[str]) -> NDArray[np.float64]:
         means = self._hidden.means([each.ids for each in placed], [each.first for each in placed], tally)
