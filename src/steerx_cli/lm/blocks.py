@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from steerx_cli.core.errors import SteerxError
+from steerx_cli.lm.models import no_such_layer
 
 if TYPE_CHECKING:
     from steerx_cli.lm.models import Model
@@ -32,10 +33,7 @@ def block(model: "Model", layer: int) -> torch.nn.Module:
     """The one with this number."""
     blocks = blocks_of(model)
     if not 1 <= layer <= len(blocks):
-        raise SteerxError(
-            f"model {model.config.name_or_path!r} has {len(blocks)} decoder blocks, and --layer is {layer}: "
-            f"name one from 1 to {len(blocks)}"
-        )
+        raise no_such_layer(model.config.name_or_path, len(blocks), layer)
     return blocks[layer - 1]
 
 

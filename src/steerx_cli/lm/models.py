@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.provenance import fingerprint
@@ -83,9 +83,26 @@ def pinned(request: ModelRequest, *, download: bool) -> tuple[ModelRequest, dict
     return replace(request, revision=found.revision), found.as_record()
 
 
-def kind_of(request: ModelRequest, *, download: bool) -> str:
-    """The model's kind, as its config names it ("qwen3")."""
-    return str(read_json(_find(request, download)[0] / "config.json").get("model_type") or "unknown")
+class Build(NamedTuple):
+    """What a model's config tells of it, as far as it does."""
+
+    kind: str  # as transformers calls it ("qwen3")
+    layers: int | None
+
+
+def build_of(request: ModelRequest, *, download: bool) -> Build:
+    """How a model is built, with nothing of it loaded."""
+    config = read_json(_find(request, download)[0] / "config.json")
+    text = config.get("text_config") or config
+    layers = text.get("num_hidden_layers", text.get("n_layer"))
+    return Build(str(config.get("model_type") or "unknown"), layers if isinstance(layers, int) else None)
+
+
+def no_such_layer(name: str | None, layers: int, asked: int) -> SteerxError:
+    """What to say of a layer that a model does not have."""
+    return SteerxError(
+        f"model {name!r} has {layers} decoder blocks, and --layer is {asked}: name one from 1 to {layers}"
+    )
 
 
 def _find(request: ModelRequest, download: bool = True) -> tuple[Path, str | None]:

@@ -257,10 +257,16 @@ def test_what_was_made_for_fewer_users_is_refused(name: str, steerx: Steerx, mon
     assert told(steerx, *TYPED, "--limit", 2, "--dry-run")["users"] == 2
 
 
-def test_what_only_the_model_can_tell_is_refused_once_it_is_there(steerx: Steerx, models: Path) -> None:
+def test_a_layer_that_the_model_lacks_is_refused_by_its_config(
+    steerx: Steerx, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = f"{models / 'tiny'}"
+    monkeypatch.setattr(stage, "prepare", lambda *_: pytest.fail("a model was loaded"))
     said = refused(steerx, *TYPED, "--layer", 1, "--layer", 3)
     assert said == f"model {name!r} has 2 decoder blocks, and --layer is 3: name one from 1 to 2"
+
+
+def test_what_only_the_model_can_tell_is_refused_once_it_is_there(steerx: Steerx, models: Path) -> None:
     said = refused(steerx, *TYPED, "--model", models / "chatless")
     assert said == "this model's tokenizer has no chat template: use --prompt-format plain"
 

@@ -16,7 +16,7 @@ from steerx_cli.core.errors import Interrupted, SteerxError
 from steerx_cli.core.progress import Silent
 from steerx_cli.core.provenance import Shard
 from steerx_cli.core.schemas import VECTORS
-from steerx_cli.lm.models import identify
+from steerx_cli.lm.models import Build, identify
 from steerx_cli.stages.build_vector import vectors
 from steerx_cli.stages.build_vector.settings import Mix, Settings
 from steerx_cli.stages.build_vector.texts import Placer
@@ -147,7 +147,7 @@ def test_the_model_that_is_loaded_is_the_one_that_was_named(
     load = Mock(side_effect=SteerxError("loaded"))
     found = replace(identify(request(model)), revision="a commit")
     monkeypatch.setattr(stage, "prepare", load)
-    monkeypatch.setattr(stage, "kind_of", lambda asked, **_: f"of {asked.revision}")
+    monkeypatch.setattr(stage, "build_of", lambda asked, **_: Build(f"of {asked.revision}", None))
     monkeypatch.setattr("steerx_cli.lm.models.identify", lambda *_: found)
     with pytest.raises(SteerxError, match="loaded"):
         bytes_of(data, model, HOW, tmp_path / "out.parquet")

@@ -15,7 +15,7 @@ from steerx_cli.core.schemas import GENERATIONS, PROFILES, RETRIEVED, VECTORS
 from steerx_cli.core.scope import Scope
 from steerx_cli.core.sources import Source, refuse_partial
 from steerx_cli.core.summary import Summary
-from steerx_cli.lm.models import ModelRequest, kind_of, pinned
+from steerx_cli.lm.models import Build, ModelRequest, build_of, no_such_layer, pinned
 from steerx_cli.stages.build_vector.settings import Mix, Settings
 
 STAGE = "build-vector"
@@ -46,6 +46,12 @@ def refuse_answers(neutral: Source) -> None:
         )
 
 
+def refuse_layers(settings: Settings, model: ModelRequest, build: Build) -> None:
+    """Refuse a layer that the model does not have before it is loaded, where its config tells how many there are."""
+    if build.layers is not None and max(settings.layers) > build.layers:
+        raise no_such_layer(model.name, build.layers, max(settings.layers))
+
+
 def prepare(model: ModelRequest, settings: Settings) -> Compute:
     """Load the model, and give what is done with each chunk."""
     from steerx_cli.lm.causal import CausalLM
@@ -60,7 +66,9 @@ def run(settings: Settings, model: ModelRequest, inputs: Inputs, scope: Scope, p
     refuse_answers(sources["neutral"])
     refuse_partial([source for role, source in sources.items() if role != "retrieved"], scope)
     model, record = pinned(model, download=not scope.dry_run)
-    parameters = {**settings.parameters(), "architecture": kind_of(model, download=not scope.dry_run)}
+    build = build_of(model, download=not scope.dry_run)
+    refuse_layers(settings, model, build)
+    parameters = {**settings.parameters(), "architecture": build.kind}
     work = Work(STAGE, VECTORS, "retrieved", sources, parameters, {"generator": record})
     summary = Job(work, scope).run(partial(prepare, model, settings), progress)
     return replace(summary, notes=(*summary.notes, *notes(sources, settings, record), *sizes(summary)))
