@@ -103,7 +103,13 @@ def build(
 
 def mix_again(vectors: Path, mix: Mix, output: Path, **scope: Any) -> list[Row]:
     """The rows that come of mixing the parts of others in another way."""
-    remix(mix, vectors, Scope(output=output, **{"chunk_users": 64, "overwrite": True, **scope}), Silent())
+    remix(
+        mix.gamma1,
+        mix.normalize,
+        vectors,
+        Scope(output=output, **{"chunk_users": 64, "overwrite": True, **scope}),
+        Silent(),
+    )
     return rows_of(output)
 
 

@@ -126,7 +126,7 @@ def vector(
 ) -> Row:
     """A vector for a query, or for a user; without any others from histories alone, the same."""
     row = {"user_id": user, "query_id": asked, "layer": layer, "vector": mixed, "from_histories": histories or mixed}
-    return {**row, "basis": "none" if mixed is None else "cas", "histories": [], "described": [], "texts_cut": 0}
+    return {**row, "basis": "none" if mixed is None else "steerx", "histories": [], "described": [], "texts_cut": 0}
 
 
 def world(texts: Mapping[str, Sequence[str]], queries: int = 2, top: int = 3) -> World:

@@ -81,6 +81,13 @@ def added(tables: World, how: Settings, row: Row) -> Sequence[float] | None:
     return found[0] if found else None
 
 
+def came_to(tables: World, how: Settings, row: Row) -> str:
+    """A vector of the user's own without descriptions is that of CAS."""
+    keys = [(row["user_id"], asked) for asked in (row["query_id"], None)]
+    bases = {each["basis"] for each in tables["vectors"] if (each["user_id"], each["query_id"]) in keys}
+    return "cas" if how.vectors_of == "own" and bases == {"cas"} else how.method
+
+
 def expected(plain: Plain, how: Settings, tables: World, row: Row) -> tuple[Row, Steered]:
     """What its row says of a question, and what is written."""
     asked, shown = (
@@ -92,7 +99,7 @@ def expected(plain: Plain, how: Settings, tables: World, row: Row) -> tuple[Row,
     ids = encode_prompt(plain.tokenizer, render(how.task, frame, item_of(asked[0]), block))
     way = added(tables, how, row) if shown else None
     marks = {
-        "basis": how.method if way else "rag" if shown else "non-perso",
+        "basis": (came_to(tables, how, row) if way else "rag") if shown else "non-perso",
         "histories": [each["item_id"] for each in shown],
         "prompt_tokens": [len(ids)],
     }

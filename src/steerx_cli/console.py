@@ -23,7 +23,8 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from steerx_cli import answers, shading
+from steerx_cli import shading
+from steerx_cli import tried as trying
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.progress import Progress, Silent
 from steerx_cli.core.provenance import typed
@@ -216,14 +217,14 @@ def _show(view: "View", with_chain: bool, as_json: bool) -> None:
         console.print(Padding(_ancestor(ancestor), (0, 0, 0, 2 * ancestor.depth + 2), expand=False))
 
 
-def tried(found: "Tried", as_json: bool) -> None:
+def tried(found: "Tried", preset: str | None, as_json: bool) -> None:
     """One person's question and its answers on stdout."""
     with _readers_may_leave():
         if as_json:
-            print(json.dumps(asdict(found)))  # noqa: T201
+            print(json.dumps({"preset": preset, **asdict(found)}))  # noqa: T201
             return
         console = _Stdout(highlight=False)
-        for part in answers.shown(found, console.width, _shades(console)):
+        for part in trying.shown(found, console.width, _shades(console)):
             console.print(part)
 
 

@@ -83,7 +83,9 @@ def test_a_question_gets_what_the_stages_write_for_it(here: Path, steerx: Steerx
     assert len({row["response"] for row in answers}) > 3
     assert found["histories"] == rows_of(here / "run" / "scores.parquet")
     (joint,) = [row for row in rows_of(here / "run" / "profiles.parquet") if row["item_id"] is None]
-    assert (found["description"], found["reference"]) == (joint["description"], "A quiet night.")
+    assert (found["profile"], found["reference"]) == (joint, "A quiet night.")
+    assert found["preset"] == "mine.toml"
+    assert [summary["command"] for summary in found["stages"]] == [step[0] for step in commands_of(METHODS)]
     assert (found["user"], found["asked"]) == ("a", "Title: Next a-0")
 
 
@@ -107,14 +109,16 @@ def test_only_the_stages_that_are_needed_are_run() -> None:
 
 def test_a_new_question_stands_in_the_first_field_that_is_not_named() -> None:
     def asked(fields: dict[str, str], text: str = "Silver") -> tuple[str, dict[str, str]]:
-        row = question_row(Question("a", text, fields, REVIEW, ["rag"]), [query("a", "known")])
+        row = question_row(Question("a", text, fields, REVIEW, ["rag"], "review"), [query("a", "known")])
         return row["query_id"], {field["name"]: field["value"] for field in row["fields"]}
 
     assert asked({}) == ("question", {"title": "Silver"})
     assert asked({"rating": "5"}) == ("question", {"title": "Silver", "rating": "5"})
     assert asked({"title": "Gold"}) == ("question", {"description": "Silver", "title": "Gold"})
-    assert asked({"rating": "5"}, "known") == ("known", {"title": "Next known"})
-    generic = Question("a", "Why?", {}, load_task("generic"), ["rag"])
+    assert asked({}, "known") == ("known", {"title": "Next known"})
+    with pytest.raises(SteerxError, match=r"^'known' is a query of the user's own, with fields of its own: leave --"):
+        asked({"rating": "5"}, "known")
+    generic = Question("a", "Why?", {}, load_task("generic"), ["rag"], "generic")
     assert (question_row(generic, [])["input"], question_row(generic, [])["fields"]) == ("Why?", [])
 
 
@@ -161,6 +165,47 @@ def test_nothing_in_a_text_moves_the_cursor(here: Path, steerx: Steerx) -> None:
     assert not {"\x1b", "\x07", "\u202e"} & {*out}
 
 
+def test_what_came_otherwise_than_asked_is_told(here: Path, steerx: Steerx) -> None:
+    (here / "mine.toml").write_text(
+        (here / "mine.toml").read_text().replace("tau = 0.2", "tau = 99\nnothing = 'empty'")
+    )
+    given = ("try", "--preset", "mine.toml", "--user", "a", "--query", "New", "--method", "steerx-cas")
+    code, out, err = steerx(*given)
+    assert (code, err) == (0, "")
+    assert "none: there are no anchors" in out
+    told = " ".join(out.split())
+    assert "note smooth: queries without anchors, and so without a description: 1" in told
+    assert "note generate: answers without a description in their vector, as by cas: 1" in told
+    assert "steerx-cas γ2 0.4 as cas" in told
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "[smooth]\ndescribe = 'history'",
+        "[smooth]\nmode = 'join'",
+        "[smooth]\nmode = 'raw'",
+        "[smooth]\nof = 'texts'",
+        "[score-tokens]\ntau = [0.2, 1.0]",
+        "[build-vector]\nlayer = [2, 1]",
+        "[build-vector]\nscope = 'user'",
+        "[generate]\nvectors-of = 'mean'\nprofiles-of = 'other'",
+        "[generate]\noutput = 'mine.parquet'\nlam = [0.1, 0.2]",
+        "[generate]\nlimit = 1\nshard = '2/2'",
+    ],
+)
+def test_a_preset_of_any_run_will_do(lines: str, here: Path, steerx: Steerx) -> None:
+    """Which files and users a run has is no matter of one question."""
+    table, _, values = lines.partition("\n")
+    names = [line.split(" = ")[0] for line in values.splitlines()]
+    preset = [line for line in (here / "mine.toml").read_text().splitlines() if line.split(" = ")[0] not in names]
+    at = preset.index(table) + 1
+    (here / "mine.toml").write_text("\n".join([*preset[:at], values, *preset[at:]]))
+    found = tried(steerx, "--user", "a", "--query", "New", "--method", "steerx-cos", "--method", "steerx-cas")
+    assert {row["method"] for row in found["answers"]} == {"steerx-cos", "steerx-cas"}
+    assert all(row["donor_id"] is None for row in found["answers"])
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -173,6 +218,15 @@ def test_nothing_in_a_text_moves_the_cursor(here: Path, steerx: Steerx) -> None:
             "there is no --method rags: name one of non-perso, rag, cos, steerx-cos, cas, ",
         ),
         (("a", "x", "--field", "rating"), "--field 'rating' is not NAME=TEXT, such as rating=5: correct it"),
+        (("a", "x", "--field", "ratng=5"), "the task review has no field 'ratng': name one of title, description, rat"),
+        (
+            ("a", "x", "--method", "rag", "--lam", 1),
+            "no --method here has a lam: leave --lam out, or name cos or steerx-",
+        ),
+        (
+            ("a", "x", "--method", "cos", "--gamma2", 1),
+            "no --method here has a gamma2: leave --gamma2 out, or name cas",
+        ),
         (("a", "x", "--field", "=5"), "--field '' is not NAME=TEXT, such as rating=5: correct it"),
         (("a", "x", "--task", "lamp-3x"), "there is no task 'lamp-3x': name one of "),
         (
@@ -194,13 +248,13 @@ def test_a_question_that_the_task_cannot_word_is_refused(steerx: Steerx) -> None
 def test_the_pipeline_s_folder_is_gone_after_an_error_too(here: Path, tmp_path: Path) -> None:
     seen: list[Path] = []
 
-    def failing(_: object, folder: Path) -> None:
+    def failing(_: object, folder: Path) -> Any:
         seen.append(folder)
-        raise SteerxError("no")
+        raise SteerxError(f"{folder}/scores.parquet is no good")
 
-    question = Question("a", "New", {}, REVIEW, ["rag"])
-    with pytest.raises(SteerxError, match=r"^no$"):
-        run(question, here / "data/histories.parquet", here / "data/queries.parquet", failing, Silent())
+    question = Question("a", "New", {}, REVIEW, ["rag"], "review")
+    with pytest.raises(SteerxError, match=r"^at retrieve: scores\.parquet is no good$"):
+        run(question, None, here / "data/histories.parquet", here / "data/queries.parquet", failing, Silent())
     assert not seen[0].exists()
 
 

@@ -33,9 +33,14 @@ def build_vector(
         ),
     ] = None,
     normalize: Annotated[
-        bool,
-        typer.Option("--normalize/--no-normalize", help="Give each vector the length 1.", rich_help_panel=VECTOR),
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--normalize/--no-normalize",
+            help="Give each vector the length 1. With --vectors, as they are if it is not said.",
+            show_default="no-normalize",
+            rich_help_panel=VECTOR,
+        ),
+    ] = None,
     described_by: Annotated[
         Literal["history", "query"],
         typer.Option(
@@ -115,16 +120,20 @@ def build_vector(
     from steerx_cli.stages.build_vector import Inputs, remix, run
     from steerx_cli.stages.build_vector.settings import Mix, Settings
 
-    mix = Mix(needed(gamma1, "--gamma1", "a γ1 (--gamma1 0.4)"), normalize)
+    weight = needed(gamma1, "--gamma1", "a γ1 (--gamma1 0.4)")
     place = common.scope("vectors")
     if vectors is not None:
         refuse_unused(typed)
-        console.telling(telling, lambda progress: remix(mix, vectors, place, progress), first={"preset": common.preset})
+        console.telling(
+            telling,
+            lambda progress: remix(weight, normalize, vectors, place, progress),
+            first={"preset": common.preset},
+        )
         return
     settings = Settings(
         task=load_task(needed(task, "--task", "a task (--task review)")),
         layers=tuple(needed(layer or None, "--layer", "a layer (--layer 20)")),
-        mix=mix,
+        mix=Mix(weight, bool(normalize)),
         scope=scope,
         pool=pool,
         text=text,

@@ -152,7 +152,8 @@ def smoother_of(
 
 def refuse_folder(typed: typer.Context, model: Model) -> None:
     """A preset may name a model on this machine, which no server is to be asked for, nor told where it lies."""
-    if model.model and not is_typed(typed, "model") and Path(model.model).exists():
+    here = model.model is not None and (model.model.startswith(("/", ".", "~")) or Path(model.model).exists())
+    if here and not is_typed(typed, "model"):
         raise SteerxError("the preset's model is on this machine: name the --model as the server calls it, too")
 
 

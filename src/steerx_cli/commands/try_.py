@@ -1,8 +1,11 @@
 """`steerx try`: its options and its help."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,8 +13,6 @@ from steerx_cli import console
 from steerx_cli.commands.options import DEFAULT_RUN, FILES, Data, Preset, Run, Task, Telling, bundled, needed
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.places import find_input
-
-OF_METHOD = {"lam": ("cos", "steerx-cos"), "gamma2": ("cas", "steerx-cas")}
 
 
 @bundled
@@ -59,34 +60,34 @@ def try_(
 ) -> None:
     """Answer one person's question by several methods, and show the anchors and the description behind them.
 
-    retrieve → score-tokens → smooth → build-vector → generate, for this question alone; every setting is the preset's
+    retrieve → score-tokens → smooth → build-vector → generate, for this question alone, with the preset's settings
 
     A text that is no id stands in the first field of the task's input that no --field names.
 
     Example: steerx try --user person-54 --query "Silver Compass" --field rating=5 --method rag --method steerx-cos
     """
+    from steerx_cli.core.presets import load_preset
     from steerx_cli.lm.templates import load_task
     from steerx_cli.tools import try_ as tool
 
     named = needed(task, "--task", "a task (--task review)")
     methods = list(dict.fromkeys(method or ("rag", "steerx-cos", "steerx-cas")))
-    question = tool.Question(user, query, fields_of(field or []), load_task(named), methods)
-    strengths = {"lam": lam, "gamma2": gamma2}
+    strengths = {name: value for name, value in (("lam", lam), ("gamma2", gamma2)) if value is not None}
+    question = tool.Question(user, query, fields_of(field or []), load_task(named), methods, named, strengths)
 
-    def run_command(step: Sequence[str], folder: Path) -> None:
+    def run_command(step: Sequence[str], folder: Path) -> Mapping[str, Any]:
         """A stage as it would be typed."""
-        given = [*step, "--run", str(folder), "--quiet", *(["--preset", preset] if preset else [])]
-        given += ["--task", named] if step[0] != "retrieve" else []
-        for name, methods in OF_METHOD.items():
-            if strengths[name] is not None and step[-1] in methods:
-                given += [f"--{name}", str(strengths[name])]
         assert typed.parent
-        typed.parent.command.main(given, prog_name="steerx", standalone_mode=False)
+        given = [*step, "--run", str(folder), "--preset", str(folder / "preset.toml"), "--json"]
+        with redirect_stdout(StringIO()) as told:
+            typed.parent.command.main(given, prog_name="steerx", standalone_mode=False)
+        summary: Mapping[str, Any] = json.loads(told.getvalue())
+        return summary
 
     places = find_input("histories", histories, run, data), find_input("queries", queries, run, data)
     with console.progress(telling.quiet or telling.as_json) as progress:
-        tried = tool.run(question, *places, run_command, progress)
-    console.tried(tried, telling.as_json)
+        tried = tool.run(question, load_preset(preset) if preset else None, *places, run_command, progress)
+    console.tried(tried, preset, telling.as_json)
 
 
 def fields_of(given: Sequence[str]) -> dict[str, str]:

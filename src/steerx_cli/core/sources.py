@@ -125,11 +125,14 @@ class Source:
             yield self.read(start, min(start + step, self.footer.rows))
 
 
-def refuse_partial(made: Iterable[Source], scope: Scope) -> None:
-    """Refuse what was made for fewer users than are to be worked on."""
+def refuse_partial(driver: Source, made: Iterable[Source], scope: Scope) -> None:
+    """Refuse what was made for fewer users than are to be worked on, or from what was."""
+    needed = min(driver.footer.users, scope.limit or driver.footer.users)
     for source in made:
-        limit = source.footer.record.parameters.get("limit")
-        if limit is not None and source.footer.users >= limit and (scope.limit is None or scope.limit > limit):
+        records = [entry["record"] for entry in source.footer.lineage().values()]
+        limits = [limit for record in records if (limit := record["parameters"].get("limit")) is not None]
+        if limits and source.footer.users >= min(limits) and needed > min(limits):
             raise SteerxError(
-                f"{source.where} was made for the first {limit} users: make it for all, or name --limit {limit}"
+                f"{source.where} was made for the first {min(limits)} users: make it for all, or name "
+                f"--limit {min(limits)}"
             )

@@ -53,6 +53,8 @@ class Decoder:
     @torch.inference_mode()
     def write(self, requests: Sequence[Request]) -> tuple[list[list[Written]], Mapping[str, int]]:
         """What comes of each set of weights of each request, and what that took."""
+        if self.decoding.steering is None and any(request.vectors for request in requests):
+            raise ValueError("vectors, and no layer to add them at")
         tally: Counter[str] = Counter()
         device = self.lm.model.device
         with borrowed(self.lm.model), torch.cuda.device(device) if device.type == "cuda" else nullcontext():

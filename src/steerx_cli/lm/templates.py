@@ -55,10 +55,14 @@ class Task(_Template):
             )
         return filled
 
+    @property
+    def fields(self) -> list[str]:
+        """What x draws on, in order."""
+        return list(dict.fromkeys(_placeholders(self.input)))
+
     def field_for(self, given: Collection[str]) -> str:
-        """Where the text of a question goes: the first field of x, of those that x draws on, that is not given."""
-        drawn_on = list(dict.fromkeys(_placeholders(self.input)))
-        return next((name for name in drawn_on if name not in given), drawn_on[0])
+        """Where the text of a question goes: the first field of x that is not given."""
+        return next((name for name in self.fields if name not in given), self.fields[0])
 
     def fill_item(self, values: Mapping[str, str]) -> str:
         """x_i; empty where the task can do without each of its fields, and none is there."""

@@ -226,7 +226,7 @@ ANSWERS = (
         (("--gamma1", "1e39"), "--gamma1 1e+39 cannot be weighed in float32: choose one from -10000 to 10000"),
         (("--task", "poem"), "there is no task 'poem': name one of "),
         (("--retrieved", "gone.parquet"), "gone.parquet does not exist: `steerx retrieve` writes retrieved"),
-        (("--neutral", "gone.parquet"), "gone.parquet does not exist: `steerx generate` writes generations"),
+        (("--neutral", "gone.parquet"), "gone.parquet does not exist: `steerx generate --method non-perso --over h"),
         (("--profiles", "gone.parquet"), "gone.parquet does not exist: `steerx smooth` writes profiles"),
         (("--vectors", "gone.parquet"), "gone.parquet does not exist: `steerx build-vector` writes vectors"),
         (("--neutral", RUN / "retrieved.parquet"), f"{RUN / 'retrieved.parquet'} holds retrieved, not generations: "),
@@ -340,3 +340,38 @@ def test_vectors_without_descriptions_cannot_be_mixed_with_them(steerx: Steerx) 
     said = f"{MADE} was made with --gamma1 1, and so without descriptions: build the vectors again"
     assert refused(steerx, *TYPED, *AGAIN) == said
     assert told(steerx, *TYPED, *AGAIN, "--gamma1", 1, "--normalize")["rows"] == 6
+
+
+def test_the_length_of_vectors_stays_where_nothing_is_said_of_it(steerx: Steerx) -> None:
+    """γ2 was chosen for it."""
+    told(steerx, *TYPED, "--normalize")
+    for given, length in (((), 1.0), (("--normalize",), 1.0), (("--no-normalize",), None)):
+        told(steerx, "build-vector", "--preset", "mine.toml", *AGAIN, "--gamma1", 0.1, "--overwrite", *given)
+        norms = {round(row["norm"], 4) for row in rows_of(Path("mixed.parquet"))}
+        assert (norms == {1.0}) == (length == 1.0)
+
+
+def test_neutral_texts_in_other_words_are_told_of(steerx: Steerx) -> None:
+    said = f"{RUN / 'neutral.parquet'} was written with another --task or --prompt-format"
+    for words, notes in (("chat", []), ("plain", [said])):
+        neutral = {"neutral": people(dict.fromkeys("abc", SHORT[:3]))["neutral"]}
+        write(RUN, neutral, over="histories", prompt_format=words)
+        found = told(steerx, *TYPED, "--prompt-format", "chat", "--dry-run", "--overwrite")["notes"]
+        assert [note for note in found if "written with" in note] == notes
+
+
+def test_what_was_made_from_fewer_users_is_refused_before_a_model_is_loaded(
+    steerx: Steerx, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit may be one of what it was made from: it is looked for as far back as is known."""
+    small = RUN.parent / "small"
+    write(small, {"retrieved": people(dict.fromkeys("ab", SHORT[:3]))["retrieved"]}, limit=2, retriever="all")
+    bare = ("generate", "--method", "non-perso", "--over", "histories", "--max-new-tokens", 2)
+    assert steerx(*bare, "--preset", "mine.toml", "--model", models / "tiny", "--run", small, "--quiet").code == 0
+    monkeypatch.setattr(stage, "prepare", lambda *_: pytest.fail("a model was loaded"))
+    neutral = ("--neutral", small / "neutral.parquet", "--gamma1", 1)
+    said = f"{small / 'neutral.parquet'} was made for the first 2 users: make it for all, or name --limit 2"
+    assert refused(steerx, *TYPED, *neutral) == said
+    assert told(steerx, *TYPED, *neutral, "--limit", 2, "--dry-run")["users"] == 2
+    whole = ("--retrieved", small / "retrieved.parquet")
+    assert told(steerx, *TYPED, *neutral, *whole, "--dry-run")["users"] == 2, "there are no more to be asked for"

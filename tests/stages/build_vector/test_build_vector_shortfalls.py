@@ -277,3 +277,18 @@ def test_a_token_that_does_not_fit_alone_is_an_error(
     small_memory(monkeypatch, 0)
     assert "memory: choose a smaller --batch-tokens, dtype or model" in refusal(lambda: build(data, model, HOW))
     assert not (data / "vectors.parquet").exists()
+
+
+# --- neutral texts that are hardly any --------------------------------------------------------------------------------
+
+
+def test_neutral_texts_that_are_empty_or_cut_are_counted(model: Path, tmp_path: Path) -> None:
+    """Each makes a vector of the wrong size, which nothing else would say."""
+    tables = people({"a": SHORT[:3], "b": SHORT[1:3]})
+    ends = [("", "end"), (" \n", "end"), ("Too lo", "limit"), ("Too long", "window"), ("Well.", "end")]
+    tables["neutral"] = [
+        row | {"response": text, "finish": finish} for row, (text, finish) in zip(tables["neutral"], ends, strict=True)
+    ]
+    _, counts = build(made(tmp_path, tables), model, replace(HOW, scope="user"))
+    assert counts["histories whose neutral text is empty: its state is that of the prompt's end"] == 2
+    assert counts["histories whose neutral text was cut at its limit"] == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scorers import SHORT, Plain, generate, save_model
-from steered import BOTH, ENDS, EVERYONE, RAG, answers, check, of, put, same
+from steered import BOTH, CAS, ENDS, EVERYONE, RAG, STEERX, answers, check, of, put, same
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.stages.generate.settings import Settings
 
@@ -93,3 +93,18 @@ def test_whose_histories_do_not_fit_is_not_steered(how: Settings, tmp_path: Path
     assert answers(rows) == [ids for ids in answers(bare) for _ in how.gamma2s]
     assert {(row["basis"], row["history_cut"] > 0) for row in rows} == {("non-perso", True)}
     assert counts[WITHOUT_HISTORIES] == 4
+
+
+def test_a_vector_without_descriptions_is_cas_and_told_of(data: Path, model: Path) -> None:
+    """What SteerX adds to CAS is not there: its row must not be taken for SteerX's."""
+    plain_cas = [{**row, "basis": "cas"} if row["user_id"] == "a" else row for row in EVERYONE["vectors"]]
+    put(data, model, {**EVERYONE, "vectors": plain_cas})
+    rows, counts = generate(data, model, STEERX)
+    of_a = [row for row in rows if row["user_id"] == "a"]
+    assert {row["basis"] for row in of_a} == {"cas"}
+    assert counts["answers without a description in their vector, as by cas"] == len(of_a)
+    assert {row["basis"] for row in generate(data, model, CAS)[0] if row["user_id"] == "a"} == {"cas"}
+    only_a = {name: [row for row in rows if row["user_id"] == "a"] for name, rows in EVERYONE.items()}
+    put(data, model, {**only_a, "vectors": [row for row in plain_cas if row["user_id"] == "a"]})
+    with pytest.raises(SteerxError, match="of user 'a' has no description in its vector, and --missing error does not"):
+        generate(data, model, replace(STEERX, missing="error"))

@@ -5,7 +5,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import numpy as np
 import pytest
 
 import steerx_cli.stages.generate as stage
@@ -16,7 +15,7 @@ from steerx_cli.core.provenance import Shard
 from steerx_cli.core.schemas import PROFILES, VECTORS
 from steerx_cli.core.sources import Source
 from steerx_cli.lm.steer import Steering
-from steerx_cli.stages.generate.givers import Asked, Donors, Giver, Mean, others, own
+from steerx_cli.stages.generate.givers import Asked, Direction, Donors, Giver, Mean, others, own
 from steerx_cli.stages.generate.settings import Settings
 
 STEERX = Settings("steerx-cos", REVIEW.task, lams=(0.5,), prompt_format="plain", max_new_tokens=2)
@@ -202,7 +201,8 @@ def test_a_query_s_vector_is_that_of_the_layer_that_is_steered(tmp_path: Path) -
         giver = own(tables, how)
         assert giver
         donor, found = giver.given(Asked("a", "0", 0))
-        assert (donor, np.asarray(found).tolist()) == (None, expected)
+        assert isinstance(found, Direction)
+        assert (donor, found.vector.tolist()) == (None, expected)
         assert giver.given(Asked("a", "1", 1)) == (None, None)
         with pytest.raises(SteerxError) as refused:
             giver.given(Asked("a", "2", 2))
@@ -214,7 +214,7 @@ def test_a_query_s_vector_is_that_of_the_layer_that_is_steered(tmp_path: Path) -
 def test_a_user_s_vector_is_that_of_each_query(tmp_path: Path) -> None:
     giver = own({"vectors": stage_table(vectors(tmp_path, vector("a", None, 2, [4, 5])).read(0, 1))}, CAS)
     assert giver
-    assert [np.asarray(giver.given(Asked("a", name, 0))[1]).tolist() for name in "01"] == [[4, 5]] * 2
+    assert [gift.vector.tolist() for _, gift in gifts(giver, "a", 2)] == [[4, 5]] * 2
 
 
 def test_another_s_vector_and_the_mean_of_all(tmp_path: Path) -> None:
@@ -222,13 +222,13 @@ def test_another_s_vector_and_the_mean_of_all(tmp_path: Path) -> None:
     source = vectors(tmp_path, *rows, vector("b", "0", 2, [0, 1]), vector("c", "0", 2, None))
     donors = others({"vectors": source}, replace(CAS, vectors_of="other"))
     assert donors
-    found = [(donor, np.asarray(gift).tolist()) for donor, gift in gifts(donors, "b", 3)]
+    found = [(donor, gift.vector.tolist()) for donor, gift in gifts(donors, "b", 3)]
     assert found == [("a", [2, 0]), ("a", [4, 0]), ("a", [2, 0])]
     mean = others({"vectors": source}, replace(CAS, vectors_of="mean"))
     assert mean
     for user in "abc":  # each user counts once, however many queries
-        donor, gift = mean.given(Asked(user, "0", 0))
-        assert (donor, np.asarray(gift).tolist()) == (None, [1.5, 0.5])
+        ((donor, gift),) = gifts(mean, user, 1)
+        assert (donor, gift.vector.tolist()) == (None, [1.5, 0.5])
     assert others({"vectors": source}, CAS) is None
 
 

@@ -73,7 +73,8 @@ def test_profiles_of_another_run_are_refused(said: list[Row]) -> None:
     with pytest.raises(SteerxError) as refused:
         asked([profile("a", "0", "A"), *said], queries=2)
     assert str(refused.value) == (
-        "the profiles lack query '1' of user 'a': smooth the scores of the same retrieved histories"
+        "the profiles lack query '1' of user 'a': smooth the scores of the same retrieved histories, "
+        "with --describe both"
     )
 
 

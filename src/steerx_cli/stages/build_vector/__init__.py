@@ -13,12 +13,13 @@ from steerx_cli.core.job import Compute, Job, Work
 from steerx_cli.core.progress import Progress
 from steerx_cli.core.schemas import GENERATIONS, PROFILES, RETRIEVED, VECTORS
 from steerx_cli.core.scope import Scope
-from steerx_cli.core.sources import Source, refuse_partial
+from steerx_cli.core.sources import Source, find_files, refuse_partial
 from steerx_cli.core.summary import Summary
 from steerx_cli.lm.models import Build, ModelRequest, build_of, no_such_layer, pinned
 from steerx_cli.stages.build_vector.settings import Mix, Settings
 
 STAGE = "build-vector"
+NEUTRAL = "steerx generate --method non-perso --over histories"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Inputs:
 
     def sources(self, settings: Settings) -> dict[str, Source]:
         """Those that are read, the one whose users are worked on first."""
+        if not any(path.exists() for path in find_files(self.neutral)):
+            raise SteerxError(f"{self.neutral} does not exist: `{NEUTRAL}` writes the neutral texts")
         read = {"retrieved": Source(RETRIEVED, self.retrieved), "neutral": Source(GENERATIONS, self.neutral)}
         if settings.needs_descriptions:
             read["profiles"] = Source(PROFILES, self.profiles)
@@ -40,10 +43,7 @@ class Inputs:
 def refuse_answers(neutral: Source) -> None:
     """Neutral texts answer the histories' own inputs."""
     if neutral.footer.record.parameters.get("over") != "histories":
-        raise SteerxError(
-            f"{neutral.where} has answers to queries: name what `steerx generate --method non-perso --over histories` "
-            "writes, with --neutral"
-        )
+        raise SteerxError(f"{neutral.where} has answers to queries: name what `{NEUTRAL}` writes, with --neutral")
 
 
 def refuse_layers(settings: Settings, model: ModelRequest, build: Build) -> None:
@@ -64,7 +64,7 @@ def run(settings: Settings, model: ModelRequest, inputs: Inputs, scope: Scope, p
     """Read texts, read hidden states, write vectors."""
     sources = inputs.sources(settings)
     refuse_answers(sources["neutral"])
-    refuse_partial([source for role, source in sources.items() if role != "retrieved"], scope)
+    refuse_partial(sources["retrieved"], [source for role, source in sources.items() if role != "retrieved"], scope)
     model, record = pinned(model, download=not scope.dry_run)
     build = build_of(model, download=not scope.dry_run)
     refuse_layers(settings, model, build)
@@ -74,10 +74,11 @@ def run(settings: Settings, model: ModelRequest, inputs: Inputs, scope: Scope, p
     return replace(summary, notes=(*summary.notes, *notes(sources, settings, record), *sizes(summary)))
 
 
-def remix(mix: Mix, vectors: Path, scope: Scope, progress: Progress) -> Summary:
+def remix(gamma1: float, normalize: bool | None, vectors: Path, scope: Scope, progress: Progress) -> Summary:
     """Mix the parts of vectors that are there in another way: no model is needed."""
     source = Source(VECTORS, vectors)
     record = source.footer.record
+    mix = Mix(gamma1, record.parameters["normalize"] if normalize is None else normalize)
     if mix.gamma1 != 1 and "described_by" not in record.parameters:
         raise SteerxError(
             f"{source.where} was made with --gamma1 1, and so without descriptions: build the vectors again"
@@ -103,6 +104,8 @@ def notes(sources: Mapping[str, Source], settings: Settings, model: Mapping[str,
     neutral, retrieved = sources["neutral"].footer.record, sources["retrieved"].footer.record
     if neutral.models.get("generator", {}).get("weights") != model["weights"]:
         yield f"{sources['neutral'].where} was written by another model than the one that reads it"
+    if not settings.is_worded_as(neutral.parameters):
+        yield f"{sources['neutral'].where} was written with another --task or --prompt-format"
     if settings.scope == "user" and retrieved.parameters.get("retriever") != "all":
         yield "a user's vector is made from what was retrieved for the user's queries: all of it is --retriever all's"
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import polars as pl
 
@@ -15,13 +15,20 @@ from steerx_cli.stages.build_vector.settings import Settings
 Row: TypeAlias = Mapping[str, Any]
 
 
+class NeutralText(NamedTuple):
+    """What the model writes by itself, and whether it came to its end."""
+
+    text: str | None  # None where the model failed to write it
+    cut: bool
+
+
 @dataclass(frozen=True)
 class Contrast:
     """(x_i, h_i), h̄_i and s_i."""
 
     item_id: str
     history: History
-    neutral: str | None  # h̄_i; None where the model failed to write it
+    neutral: NeutralText  # h̄_i
     description: str | None  # s_i; None where there is none
 
 
@@ -64,7 +71,7 @@ class Neutral:
     def __init__(self, rows: pl.DataFrame) -> None:
         self._rows = {(row["user_id"], row["item_id"]): row for row in rows.iter_rows(named=True)}
 
-    def of(self, history: Row) -> str | None:
+    def of(self, history: Row) -> NeutralText:
         """The text; what is not there at all is another run's."""
         found = self._rows.get((history["user_id"], history["item_id"]))
         if found is None:
@@ -72,7 +79,9 @@ class Neutral:
                 f"the neutral texts lack history {history['item_id']!r} of user {history['user_id']!r}: write them "
                 "for the same retrieved histories, with `steerx generate --method non-perso --over histories`"
             )
-        return None if found["finish"] == "failed" else str(found["response"])
+        return NeutralText(
+            None if found["finish"] == "failed" else found["response"], found["finish"] in ("limit", "window")
+        )
 
 
 class Descriptions:

@@ -58,6 +58,11 @@ class Settings:
         """Whether they count: with γ1 = 1 they have no weight (CAS)."""
         return self.mix.gamma1 != 1 or self.select is not None
 
+    def is_worded_as(self, parameters: Mapping[str, object]) -> bool:
+        """Whether another run's prompts were worded as these, as far as that is known."""
+        known = {"task_fingerprint": self.task.fingerprint, "prompt_format": self.prompt_format}
+        return all(parameters.get(name, mine) == mine for name, mine in known.items())
+
     def parameters(self) -> Mapping[str, object]:
         """The settings that are looked at."""
         looked_at: dict[str, object] = {

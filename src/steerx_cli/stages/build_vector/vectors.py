@@ -20,6 +20,8 @@ from steerx_cli.stages.build_vector.mixing import Parts, Vectors, closest, colum
 from steerx_cli.stages.build_vector.settings import Settings
 from steerx_cli.stages.build_vector.texts import Answer, Placed, Placer
 
+EMPTY = "histories whose neutral text is empty: its state is that of the prompt's end"
+CUT = "histories whose neutral text was cut at its limit"
 LEFT_OUT = "histories left out, since a text of theirs is missing or fits nothing of the model's window"
 
 
@@ -51,15 +53,15 @@ class _Usable(NamedTuple):
         return cls(texts.item_id, texts.history, texts.neutral, texts.description, True)
 
 
-_AT_ONCE = 4096  # histories whose texts are held at once, and the states of these, a user's own at the least
+_AT_ONCE = 4096  # histories and layers whose states are held at once, a user's own at the least
 
 
-def portions(wanted: Sequence[Wanted]) -> Iterator[list[Wanted]]:
+def portions(wanted: Sequence[Wanted], layers: int) -> Iterator[list[Wanted]]:
     """Users who have so many histories together. Texts of different users have nothing to share but a task's prompt."""
     some: list[Wanted] = []
     for _, of_user in groupby(wanted, lambda one: one.user_id):
         own = list(of_user)
-        if some and sum(len(one.contrasts) for one in (*some, *own)) > _AT_ONCE:
+        if some and sum(len(one.contrasts) for one in (*some, *own)) * layers > _AT_ONCE:
             yield some
             some = []
         some += own
@@ -79,7 +81,11 @@ class Builder:
     def __call__(self, tables: Tables) -> tuple[pl.DataFrame, Counts]:
         """A row for each query or user, and layer."""
         tally = Counter[str]()
-        rows = [row for some in portions(wanted_of(tables, self._settings)) for row in self._rows(some, tally)]
+        rows = [
+            row
+            for some in portions(wanted_of(tables, self._settings), len(self._settings.layers))
+            for row in self._rows(some, tally)
+        ]
         return table_of(VECTORS, rows), {**tally, **shortfalls(rows, self._settings)}
 
     def _rows(self, wanted: Sequence[Wanted], tally: Counter[str]) -> list[dict[str, Any]]:
@@ -99,6 +105,10 @@ class Builder:
             found = [_Usable.of(_located(one.user_id, each, places)) for each in one.contrasts]
             usable = [each for each in found if each]
             tally[LEFT_OUT] += len(found) - len(usable)
+            tally[EMPTY] += sum(
+                each.neutral.text is not None and not each.neutral.text.strip() for each in one.contrasts
+            )
+            tally[CUT] += sum(each.neutral.cut for each in one.contrasts)
             for number, layer in enumerate(self._settings.layers):
                 rows.append(self._row(one, layer, usable, states[:, number], cut))
         return rows
@@ -144,7 +154,7 @@ Key: TypeAlias = tuple[str, str, str]  # a user's history, and a text that answe
 
 
 def _texts(contrast: Contrast) -> tuple[str | None, str | None, str | None]:
-    return contrast.history.response, contrast.neutral, contrast.description
+    return contrast.history.response, contrast.neutral.text, contrast.description
 
 
 def _answers(user_id: str, contrast: Contrast) -> dict[Key, Answer]:

@@ -83,6 +83,9 @@ def notes(sources: Mapping[str, Source], settings: Settings) -> Iterator[str]:
     built = sources["vectors"].footer.record.parameters if "vectors" in sources else {}
     if settings.method == "steerx-cas" and built.get("gamma1") == 1:
         yield f"{sources['vectors'].where} was built with γ1 = 1: this is cas"
+    worded = {"task_fingerprint": settings.task.fingerprint, "prompt_format": settings.prompt_format}
+    if any(built.get(name, mine) != mine for name, mine in worded.items()):
+        yield f"{sources['vectors'].where} was built with another --task or --prompt-format"
 
 
 def prepare(model: ModelRequest, settings: Settings, others: Giver | None) -> Compute:
@@ -97,7 +100,7 @@ def run(settings: Settings, model: ModelRequest, inputs: Inputs, scope: Scope, p
     """Read, write, and write down."""
     sources = inputs.sources(settings)
     driver = next(iter(sources))
-    refuse_partial([source for role, source in sources.items() if role != driver], scope)
+    refuse_partial(sources[driver], [source for role, source in sources.items() if role != driver], scope)
     if profiles := sources.get("profiles"):
         # What `smooth --mode raw` calls a description is the histories themselves, and is shown as they are.
         settings = replace(settings, raw=profiles.footer.record.parameters.get("mode") == "raw")

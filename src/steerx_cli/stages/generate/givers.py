@@ -17,8 +17,16 @@ from steerx_cli.core.sources import Source
 from steerx_cli.lm.steer import Vector
 from steerx_cli.stages.generate.settings import NEEDS, VECTOR, S, Settings
 
-Gift: TypeAlias = str | Vector
-G = TypeVar("G", str, Vector)
+
+class Direction(NamedTuple):
+    """A vector, and whether descriptions are in it: without any, that of steerx-cas is cas's."""
+
+    vector: Vector
+    described: bool
+
+
+Gift: TypeAlias = str | Direction
+G = TypeVar("G", str, Direction)
 
 
 class Asked(NamedTuple):
@@ -57,7 +65,7 @@ class Own:
 def own(tables: Tables, settings: Settings) -> Giver | None:
     """Those of some users; None where the method needs none."""
     if S in NEEDS[settings.method]:
-        refusal = "the profiles lack {}: smooth the scores of the same retrieved histories"
+        refusal = "the profiles lack {}: smooth the scores of the same retrieved histories, with --describe both"
         descriptions = _descriptions([tables["profiles"]], settings)
         return Own({(user, query): text for user, query, text in descriptions}, refusal)
     if VECTOR in NEEDS[settings.method]:
@@ -98,18 +106,20 @@ class Donors(Generic[G]):
 class Mean:
     """The same for everybody: the mean of all users' vectors, each user's counting once."""
 
-    vector: Vector
+    direction: Direction
 
     @classmethod
-    def of(cls, vectors: Mapping[str, Sequence[Vector]]) -> "Mean":
+    def of(cls, directions: Mapping[str, Sequence[Direction]]) -> "Mean":
         """Refuses to be the mean of nothing."""
-        if not vectors:
+        if not directions:
             raise SteerxError("--vectors-of mean takes the mean of all users' vectors, and there is none: name others")
-        return cls(np.mean([np.mean(theirs, 0, np.float64) for theirs in vectors.values()], 0).astype(np.float32))
+        means = [np.mean([each.vector for each in theirs], 0, np.float64) for theirs in directions.values()]
+        described = any(each.described for theirs in directions.values() for each in theirs)
+        return cls(Direction(np.mean(means, 0).astype(np.float32), described))
 
-    def given(self, _: Asked, /) -> tuple[None, Vector]:
+    def given(self, _: Asked, /) -> tuple[None, Direction]:
         """It is nobody's own."""
-        return None, self.vector
+        return None, self.direction
 
 
 def others(sources: Mapping[str, Source], settings: Settings) -> Giver | None:
@@ -149,15 +159,17 @@ def _descriptions(tables: Iterable[pl.DataFrame], settings: Settings) -> Iterato
             yield user_id, query_id, "\n".join(said) or None
 
 
-def _vectors(tables: Iterable[pl.DataFrame], settings: Settings) -> Iterator[tuple[str, str | None, Vector | None]]:
+def _vectors(tables: Iterable[pl.DataFrame], settings: Settings) -> Iterator[tuple[str, str | None, Direction | None]]:
     """The vector of each query or user, at the layer that is steered."""
     assert settings.steering
     for table in tables:
         rows = table.filter(pl.col("layer") == settings.steering.layer)
-        for user_id, query_id, vector in zip(
-            rows["user_id"], rows["query_id"], rows[settings.vector_column], strict=True
-        ):
-            yield user_id, query_id, None if vector is None else _sized(vector.to_numpy(), settings.unit)
+        columns = (rows[name] for name in ("user_id", "query_id", "basis", settings.vector_column))
+        for user_id, query_id, basis, vector in zip(*columns, strict=True):
+            if vector is None:
+                yield user_id, query_id, None
+            else:
+                yield user_id, query_id, Direction(_sized(vector.to_numpy(), settings.unit), basis == "steerx")
 
 
 def _sized(vector: Vector, unit: bool) -> Vector:

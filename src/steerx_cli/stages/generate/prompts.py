@@ -50,21 +50,27 @@ class Prompter:
 
     def _method(self, question: Question) -> str:
         """What the method comes to with what there is."""
-        has = {H: bool(question.histories), S: question.description is not None, VECTOR: question.vector is not None}
+        has = {H: bool(question.histories), S: question.description is not None, VECTOR: question.direction is not None}
         what = {H: "no histories", S: "no description", VECTOR: "no vector"}
         for need in NEEDS[self._settings.method]:
             if not has.get(need, True):  # without histories, nothing else counts
                 return self._without(question, need, what[need])
+        if self._settings.method == "steerx-cas" and question.direction and not question.direction.described:
+            self._let_pass(question, "no description in its vector")
+            return "cas"
         return self._settings.method
 
     def _without(self, question: Question, need: str, what: str) -> str:
         """The method that is left without it."""
+        self._let_pass(question, what)
+        return WITHOUT[need]
+
+    def _let_pass(self, question: Question, what: str) -> None:
         if self._settings.missing == "error":
             raise SteerxError(
                 f"query {question.query_id!r} of user {question.user_id!r} has {what}, and --missing error does not "
                 "let it pass"
             )
-        return WITHOUT[need]
 
     def _render(self, question: Question, stream: str) -> Prompt:
         block: Block = NoBlock()

@@ -11,8 +11,7 @@ import polars as pl
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.job import Tables
 from steerx_cli.lm.prompt import History, Item
-from steerx_cli.lm.steer import Vector
-from steerx_cli.stages.generate.givers import Asked, Giver, own
+from steerx_cli.stages.generate.givers import Asked, Direction, Giver, own
 from steerx_cli.stages.generate.settings import NEEDS, H, Settings
 
 Row: TypeAlias = Mapping[str, Any]
@@ -29,7 +28,7 @@ class Question:
     history_ids: tuple[str, ...] = ()
     histories: tuple[History, ...] = ()
     description: str | None = None
-    vector: Vector | None = None
+    direction: Direction | None = None
     donor_id: str | None = None  # whose that is, where it is another user's
 
     @property

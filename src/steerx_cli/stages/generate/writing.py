@@ -27,9 +27,9 @@ class Rule(NamedTuple):
     weights: tuple[float, ...]  # of their logits
     gamma2: float = 0.0  # of the vector that is added to their hidden states
 
-    def of(self, vector: Vector | None) -> Vector | None:
+    def of(self, vector: Vector) -> Vector | None:
         """γ2 · a; nothing where that is 0."""
-        return np.float32(self.gamma2) * vector if self.gamma2 and vector is not None else None
+        return np.float32(self.gamma2) * vector if self.gamma2 else None
 
 
 class Generations:
@@ -66,13 +66,13 @@ class Generations:
     def _request(self, prompted: Prompted) -> Request:
         """What comes to the same for several λ or γ2 is written once."""
         rules = list(dict.fromkeys(self._rules(prompted)))
-        vector, pushed = prompted.question.vector, any(rule.gamma2 for rule in rules)
+        direction, pushed = prompted.question.direction, any(rule.gamma2 for rule in rules)
         return Request(
             tuple(prompted.streams.values()),
             tuple(rule.weights for rule in rules),
             prompted.limit,
             self._seed(prompted.question),
-            tuple(rule.of(vector) for rule in rules) if pushed else (),
+            tuple(rule.of(direction.vector) for rule in rules) if direction and pushed else (),
         )
 
     def _seed(self, question: Question) -> int:
@@ -132,6 +132,7 @@ def shortfalls(rows: Sequence[dict[str, Any]]) -> Counts:
             f"answers without a {what}, as by rag": sum(b == "rag" and method in methods for b, method in bases)
             for what, methods in (("description", BY_LOGITS), ("vector", BY_VECTOR))
         },
+        "answers without a description in their vector, as by cas": sum(b == "cas" != method for b, method in bases),
         "answers whose histories were cut to the model's window": sum(row["history_cut"] > 0 for row in rows),
         "answers whose description was cut to the model's window": sum(row["description_cut"] > 0 for row in rows),
         "answers that reached --max-new-tokens": finished("limit"),

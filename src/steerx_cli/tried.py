@@ -14,8 +14,18 @@ from steerx_cli.core.text import visible
 if TYPE_CHECKING:
     from steerx_cli.tools.try_ import Tried
 
+_MADE_OF = {
+    "llm": "what a model says of the {}",
+    "join": "the {}, joined",
+    "raw": "the {} themselves",
+    "fallback": "the {}, joined, for the model said nothing",
+    "none": "none: there are no anchors",
+}
+_MUCH = {"answers", "tokens written", "tokens run through the model", "descriptions", "anchors", "tokens"}
+_MUCH |= {"distinct sets of pieces that were smoothed"}
+_MUCH |= {"tokens of all texts and what stands before them, in both arms"}
 _STRENGTHS = {"lam": "λ", "gamma2": "γ2"}
-_NARROWEST = 36  # characters of a column; answers that have less stand below one another
+_NARROWEST = 26  # characters of a column; answers that have less stand below one another
 
 
 def shown(tried: "Tried", width: int, shades: shading.Shades | None) -> Iterator[RenderableType]:
@@ -27,17 +37,27 @@ def shown(tried: "Tried", width: int, shades: shading.Shades | None) -> Iterator
         yield _indented(shading.shaded(row, shades))
     if tried.histories:
         yield _indented(shading.legend(shades, with_anchors=True))
-    yield Text.assemble(("description", "bold"), ("  made of the anchors", "dim"))
-    yield _indented(_lines(tried.description) if tried.description else Text("none: there are no anchors", "dim"))
+    profile = tried.profile
+    made_of = _MADE_OF[profile["basis"]].format("anchors" if profile["anchors"] else "whole texts")
+    yield Text.assemble(("description", "bold"), (f"  {made_of}", "dim"))
+    yield _indented(_lines(profile["description"] or ""))
     columns = [(_title(row), _answer(row)) for row in tried.answers]
     if tried.reference is not None:
         columns.append((Text("what they wrote", style="bold"), _lines(tried.reference)))
     if len(columns) * _NARROWEST <= width:
         yield _side_by_side(columns)
-        return
-    for title, text in columns:
-        yield title
-        yield _indented(text)
+    else:
+        for title, text in columns:
+            yield title
+            yield _indented(text)
+    yield from (Text(f"note  {note}", "dim") for note in _notes(tried))
+
+
+def _notes(tried: "Tried") -> Iterator[str]:
+    """What stages told that is more than how much they did."""
+    for summary in tried.stages:
+        counted = (f"{name}: {number:,}" for name, number in summary["counts"].items() if name not in _MUCH)
+        yield from (f"{summary['command']}: {visible(note)}" for note in (*counted, *summary["notes"]))
 
 
 def _side_by_side(columns: list[tuple[Text, Text]]) -> Table:
