@@ -159,11 +159,11 @@ def test_an_option_that_may_be_given_again_takes_a_value_or_several(here: Path, 
     [
         (
             "[retrive]\ntop-k = 2\n",
-            "has a table [retrive]: tables are for retrieve, score-tokens, smooth, build-vector, generate",
+            "has a table [retrive]: tables are for retrieve, score-tokens, smooth, build-vector, generate, try",
         ),
         (
             "[merge]\nlimit = 2\n",
-            "has a table [merge]: tables are for retrieve, score-tokens, smooth, build-vector, generate",
+            "has a table [merge]: tables are for retrieve, score-tokens, smooth, build-vector, generate, try",
         ),
         ("[retrieve]\ntopk = 2\n", "sets topk in [retrieve]: steerx retrieve has no --topk to set"),
         ("[retrieve]\ntop_k = 2\n", "sets top_k in [retrieve]: steerx retrieve has no --top_k to set"),

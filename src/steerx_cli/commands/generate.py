@@ -71,7 +71,7 @@ def generate(
         Literal["generated", "strict", "all", "last"],
         typer.Option(
             "--positions",
-            help="Steered tokens: those written and the prompt's last, not that one, the whole prompt too, or only it.",
+            help="At which tokens the vector is added, as above.",
             rich_help_panel=STEERING,
         ),
     ] = "generated",
@@ -158,6 +158,9 @@ def generate(
     steerx-cos  logits(x, H) + λ · (logits(x, S) − logits(x, ∅))   (Eq. 15, 16)
     cas         hidden(x, H) + γ2 · a, a from the histories alone  (Eq. 5, 6)
     steerx-cas  hidden(x, H) + γ2 · a, a from descriptions, too    (Eq. 17, 18)
+
+    --positions   generated: all that is written, and the prompt's last token, which foretells the first of it
+    strict: the same without that one; all: the whole prompt, too; last: the prompt's last token alone
 
     Example: steerx generate --method cos --lam 0.7
     """

@@ -89,8 +89,10 @@ def _described(people: Sequence[Author]) -> Iterator[dict[str, Any]]:
     for author in people:
         choices = [Choice(slot, value) for slot in DESCRIBED for value in author.person.habits[slot]]
         description = describe([[Anchor("", tuple(choices))]])
+        no_model = {"basis": "truth", "histories": [], "anchors": [], "anchors_cut": 0, "thought": False}
         for number in range(len(author.next)):
-            yield {"user_id": author.user_id, "query_id": query_id(author, number), "description": description}
+            asked = {"user_id": author.user_id, "query_id": query_id(author, number)}
+            yield {**asked, "description": description, **no_model}
 
 
 def _asked(review: Review) -> dict[str, Any]:
