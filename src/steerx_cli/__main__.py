@@ -11,8 +11,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows only ASCII is no error
-    # Threads of torch that wait for one another keep their cores busy with it. Where another program wants one of them,
-    # that made the demo twenty times as slow; asleep they cost it a sixth.
+    # Threads of torch that wait for one another keep their cores busy with it, which is very slow where another program
+    # wants one of them; asleep they cost a little where none does.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from steerx_cli.app import main as run

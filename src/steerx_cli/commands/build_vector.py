@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from steerx_cli import console
-from steerx_cli.commands.options import FILES, Common, Model, PromptFormat, Task, Telling, bundled, is_typed, needed
-from steerx_cli.core.errors import SteerxError
+from steerx_cli.commands.options import FILES, Common, Model, PromptFormat, Task, Telling, bundled, needed, refuse_typed
 
 VECTOR = "How it is mixed"
 STATES = "Which hidden states"
@@ -155,8 +154,4 @@ def build_vector(
 
 def refuse_unused(typed: typer.Context) -> None:
     """Nothing of what a vector was read with can be changed afterwards."""
-    for name in WITH_A_MODEL:
-        if is_typed(typed, name):
-            raise SteerxError(
-                f"--vectors mixes what was read, and --{name.replace('_', '-')} is for reading: leave one of them out"
-            )
+    refuse_typed(typed, WITH_A_MODEL, "--vectors mixes what was read, and {} is for reading: leave one of them out")

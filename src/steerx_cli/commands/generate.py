@@ -20,6 +20,7 @@ from steerx_cli.commands.options import (
     bundled,
     is_typed,
     needed,
+    refuse_typed,
 )
 from steerx_cli.core.errors import SteerxError
 
@@ -217,20 +218,20 @@ OF = {
     "lam": (("cos", "steerx-cos"), "λ"),
     "profiles_of": (("steerx-cos",), "description"),
     "described_by": (("steerx-cos",), "description"),
+    "profiles": (("steerx-cos",), "description"),
     "gamma2": (("cas", "steerx-cas"), "γ2"),
     "layer": (("cas", "steerx-cas"), "vector"),
     "positions": (("cas", "steerx-cas"), "vector"),
     "vectors_of": (("cas", "steerx-cas"), "vector"),
+    "vectors": (("cas", "steerx-cas"), "vector"),
 }
 
 
 def refuse_unused(typed: typer.Context, method: str) -> None:
     """An option that is typed and would change nothing is a mistake; a preset's is for the methods that have it."""
     for name, (methods, what) in OF.items():
-        if method not in methods and is_typed(typed, name):
-            flag = f"--{name.replace('_', '-')}"
-            raise SteerxError(
-                f"--method {method} has no {what}: leave {flag} out, or name --method {' or '.join(methods)}"
-            )
+        if method not in methods:
+            instead = " or ".join(methods)
+            refuse_typed(typed, [name], f"--method {method} has no {what}: leave {{}} out, or name --method {instead}")
     if not typed.params["temperature"] and is_typed(typed, "top_p"):
         raise SteerxError("--top-p is given and nothing is drawn: name a --temperature above 0, too")

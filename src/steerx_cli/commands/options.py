@@ -3,7 +3,7 @@
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
@@ -220,6 +220,16 @@ def is_typed(context: typer.Context, name: str) -> bool:
     """Whether an option stands on the command line; else its value is a preset's, or its own default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
+
+
+def refuse_typed(context: typer.Context, names: Iterable[str], sentence: str) -> None:
+    """Refuse options that would change nothing, if they are typed; a preset's are for whoever has them.
+
+    The sentence has a place for the flag.
+    """
+    for name in names:
+        if is_typed(context, name):
+            raise SteerxError(sentence.format(f"--{name.replace('_', '-')}"))
 
 
 def bundled(command: Callable[..., None]) -> Callable[..., None]:

@@ -19,6 +19,7 @@ from steerx_cli.commands.options import (
     bundled,
     is_typed,
     needed,
+    refuse_typed,
 )
 from steerx_cli.core.errors import SteerxError
 
@@ -167,6 +168,5 @@ def refuse_unused(typed: typer.Context, mode: str, of: str, endpoint: str | None
         (("concurrency", "attempts", "timeout"), endpoint is None, "no --endpoint is named"),
     ]
     for names, unused, why in without:
-        for name in names:
-            if unused and is_typed(typed, name):
-                raise SteerxError(f"{why}: leave --{name.replace('_', '-')} out")
+        if unused:
+            refuse_typed(typed, names, f"{why}: leave {{}} out")

@@ -5,6 +5,7 @@ Both are at a block's output, before any final norm. In transformers that is `la
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -78,7 +79,7 @@ def outputs_of(model: "Model", layers: Sequence[int], run: Callable[[], object])
 
     with ExitStack() as hooks:
         for layer in layers:
-            hooks.enter_context(changing(model, layer, lambda output, layer=layer: look(layer, output)))  # type: ignore[misc]
+            hooks.enter_context(changing(model, layer, partial(look, layer)))
         try:
             run()
         except _Enough:

@@ -201,7 +201,7 @@ class _Chunk:
         with self._steer.to_rows() if self._steer else nullcontext():
             states = self._player.step(self._slots.last_tokens(lambda task, lane: task.last(lane)))
         tasks, mix = [*self._running], self._mix
-        if any(task.vector is not None and not task.ids for task in tasks):
+        if self._steering and self._steering.positions == "last" and any(not task.ids for task in tasks):
             self._mix = None  # what is steered at one place only is not any more
         return self._choose(tasks, states, mix)
 

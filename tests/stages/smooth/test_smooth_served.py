@@ -4,22 +4,20 @@ import json
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 
 from scorers import rows_of, write
-from servers import LONG, TROUBLES, Call, Clock, Sent, Serve, answer, failing, saying, serving, without_proxies
+from servers import LONG, TROUBLES, Call, Clock, Sent, Serve, answer, failing, saying
 from smoothers import LLM, WORDING, Row, expected, joined, on_server, people, prompts, scored, smooth, told
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.summary import Summary
-from steerx_cli.lm import endpoint
-from steerx_cli.lm.endpoint import THINKING, TRIED_AGAIN, Asker
+from steerx_cli.lm.endpoint import THINKING, TRIED_AGAIN
 from steerx_cli.lm.exchange import Server
 from steerx_cli.stages.smooth import OnServer
 from steerx_cli.stages.smooth.settings import Settings
@@ -36,21 +34,7 @@ LIMIT = "descriptions that reached --max-new-tokens"
 TOO_LONG = "the server does not take this text (HTTP 400: too long)"
 
 
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Starts servers."""
-    with serving() as start:
-        yield start
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Nobody sleeps, no proxy is asked, and there is no key."""
-    without_proxies(monkeypatch)
-    monkeypatch.delenv("STEERX_API_KEY", raising=False)
-    clock = Clock()
-    monkeypatch.setattr(endpoint, "Asker", partial(Asker, draw=Random(5), now=clock, sleep=clock.sleep))
-    return clock
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 @pytest.fixture

@@ -6,42 +6,25 @@ import signal
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
-from random import Random
 
 import pytest
 
 import support
 from scorers import rows_of, write
-from servers import LONG, TROUBLES, Call, Clock, Sent, Serve, answer, failing, serving, without_proxies
+from servers import LONG, TROUBLES, Call, Clock, Sent, Serve, answer, failing
 from smoothers import LLM, die_at_answer, expected, people, prompts, smooth_served, told
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.lm import endpoint
-from steerx_cli.lm.endpoint import KEPT, TRIED_AGAIN, Asker
+from steerx_cli.lm.endpoint import KEPT, TRIED_AGAIN
 from support import Steerx, child, forked, python
 
 EVERYONE = people()
 TEXTS = prompts(EVERYONE)
 
 
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Starts servers."""
-    with serving() as start:
-        yield start
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Nobody sleeps, no proxy is asked, and there is no key."""
-    without_proxies(monkeypatch)
-    monkeypatch.delenv("STEERX_API_KEY", raising=False)
-    clock = Clock()
-    monkeypatch.setattr(endpoint, "Asker", partial(Asker, draw=Random(5), now=clock, sleep=clock.sleep))
-    return clock
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 @pytest.fixture

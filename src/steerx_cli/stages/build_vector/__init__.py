@@ -16,10 +16,9 @@ from steerx_cli.core.scope import Scope
 from steerx_cli.core.sources import Source, find_files, refuse_partial
 from steerx_cli.core.summary import Summary
 from steerx_cli.lm.models import Build, ModelRequest, build_of, no_such_layer, pinned
-from steerx_cli.stages.build_vector.settings import Mix, Settings
+from steerx_cli.stages.build_vector.settings import NEUTRAL, Mix, Settings
 
 STAGE = "build-vector"
-NEUTRAL = "steerx generate --method non-perso --over histories"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import polars as pl
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.job import Tables
 from steerx_cli.lm.prompt import History
-from steerx_cli.stages.build_vector.settings import Settings
+from steerx_cli.stages.build_vector.settings import NEUTRAL, Settings
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -77,7 +77,7 @@ class Neutral:
         if found is None:
             raise SteerxError(
                 f"the neutral texts lack history {history['item_id']!r} of user {history['user_id']!r}: write them "
-                "for the same retrieved histories, with `steerx generate --method non-perso --over histories`"
+                f"for the same retrieved histories, with `{NEUTRAL}`"
             )
         return NeutralText(
             None if found["finish"] == "failed" else found["response"], found["finish"] in ("limit", "window")

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.strengths import refuse_unweighable
 from steerx_cli.lm.frames import PromptFormat
 from steerx_cli.lm.templates import Task
 
-MOST = 10_000  # of γ1: beyond it, nothing is left of a vector but the rounding of its parts
+NEUTRAL = "steerx generate --method non-perso --over histories"  # what writes h̄_i
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,7 @@ class Mix:
 
     def __post_init__(self) -> None:
         """Refuse what would leave nothing but rounding."""
-        if not abs(self.gamma1) <= MOST:
-            raise SteerxError(
-                f"--gamma1 {self.gamma1:g} cannot be weighed in float32: choose one from {-MOST} to {MOST}"
-            )
+        refuse_unweighable("--gamma1", self.gamma1)
 
     def parameters(self) -> Mapping[str, object]:
         """Both."""

@@ -43,6 +43,11 @@ class _Usable(NamedTuple):
     description: int
     described: bool
 
+    @property
+    def places(self) -> tuple[int, int, int]:
+        """Of its three texts."""
+        return self.history, self.neutral, self.description
+
     @classmethod
     def of(cls, texts: _Texts) -> "_Usable | None":
         """None where h_i or h̄_i is missing."""
@@ -127,7 +132,11 @@ class Builder:
         kept = self._selected(texts, states)
         if not kept:
             return row | {"basis": "none", "histories": [], "described": [], "texts_cut": 0}
-        histories, neutral, descriptions = (states[list(places)] for places in list(zip(*kept, strict=True))[1:4])
+        histories, neutral, descriptions = (
+            states[[each.history for each in kept]],
+            states[[each.neutral for each in kept]],
+            states[[each.description for each in kept]],
+        )
         described = any(each.described for each in kept)
         parts = Parts(
             (histories - neutral).mean(0), (descriptions - neutral).mean(0) if described else None, neutral.mean(0)
@@ -138,7 +147,7 @@ class Builder:
             "histories": [each.item_id for each in kept],
             "described": [each.item_id for each in kept if each.described],
             "stream_norm": float(np.linalg.norm(neutral, axis=1).mean()),
-            "texts_cut": sum(cut[place] for place in {place for each in kept for place in each[1:4]}),
+            "texts_cut": sum(cut[place] for place in {place for each in kept for place in each.places}),
         }
 
     def _selected(self, texts: Sequence[_Usable], states: Vectors) -> Sequence[_Usable]:

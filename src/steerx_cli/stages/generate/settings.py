@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.strengths import refuse_unweighable
 from steerx_cli.lm.frames import PromptFormat
 from steerx_cli.lm.sampling import Sampling
 from steerx_cli.lm.steer import Steering
@@ -22,7 +23,6 @@ STREAMS = {
 VECTOR = "a"  # what is added to hidden states
 BY_LOGITS, BY_VECTOR = ("cos", "steerx-cos"), ("cas", "steerx-cas")
 NEEDS = {method: (*streams, *([VECTOR] if method in BY_VECTOR else [])) for method, streams in STREAMS.items()}
-MOST = 10_000  # of λ: beyond it, nothing is left of the histories' own logits but their rounding
 # What a method comes to without one of them: F_S = 0 and a = 0 are RAG, and without histories nothing is known of the
 # user.
 WITHOUT = {H: "non-perso", S: "rag", VECTOR: "rag"}
@@ -71,10 +71,8 @@ class Settings:
             )
         for flag, strengths in (("--lam", self.lams), ("--gamma2", self.gamma2s)):
             for strength in strengths:
-                if strength is not None and not abs(strength) <= MOST:
-                    raise SteerxError(
-                        f"{flag} {strength:g} cannot be weighed in float32: choose one from {-MOST} to {MOST}"
-                    )
+                if strength is not None:
+                    refuse_unweighable(flag, strength)
             if len(set(strengths)) < len(strengths):
                 raise SteerxError(f"a {flag} is given twice: each is a row of its own")
 

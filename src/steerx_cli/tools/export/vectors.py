@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.sources import Source
+from steerx_cli.core.strengths import refuse_unweighable
 
 Format: TypeAlias = Literal["gguf", "safetensors"]
-
-MOST = 10_000  # of γ2, as in `generate`
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,7 @@ class Wanted:
 
     def __post_init__(self) -> None:
         """Refuse what would leave no numbers."""
-        if not abs(self.gamma2) <= MOST:
-            raise SteerxError(
-                f"--gamma2 {self.gamma2:g} cannot be weighed in float32: choose one from {-MOST} to {MOST}"
-            )
+        refuse_unweighable("--gamma2", self.gamma2)
 
     def parameters(self) -> dict[str, Any]:
         """As they are typed."""
