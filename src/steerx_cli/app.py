@@ -11,6 +11,7 @@ import typer
 
 from steerx_cli import console
 from steerx_cli.commands.build_vector import build_vector
+from steerx_cli.commands.evaluate import evaluate
 from steerx_cli.commands.export import export
 from steerx_cli.commands.generate import generate
 from steerx_cli.commands.import_ import import_
@@ -28,6 +29,7 @@ STAGES = {
     "smooth": smooth,
     "build-vector": build_vector,
     "generate": generate,
+    "evaluate": evaluate,
 }
 TOOLS = {"import": import_, "show": show, "merge": merge, "export": export, "try": try_}
 

@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from steerx_cli import shading
+from steerx_cli import scored, shading
 from steerx_cli import tried as trying
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.progress import Progress, Silent
@@ -32,6 +32,7 @@ from steerx_cli.core.summary import Summary
 from steerx_cli.core.text import visible
 
 if TYPE_CHECKING:
+    from steerx_cli.report.table import Table
     from steerx_cli.tools.show import Ancestor, View
     from steerx_cli.tools.try_ import Tried
 
@@ -215,6 +216,17 @@ def _show(view: "View", with_chain: bool, as_json: bool) -> None:
     console.print(Text("provenance", style="bold"))
     for ancestor in view.chain if with_chain else view.chain[:1]:
         console.print(Padding(_ancestor(ancestor), (0, 0, 0, 2 * ancestor.depth + 2), expand=False))
+
+
+def table(table: "Table", written: "Callable[[Table], str] | None") -> None:
+    """Scores on stdout, for a reader at the terminal, or written as a program or a page has them."""
+    with _readers_may_leave():
+        if written is not None:
+            sys.stdout.write(written(table))
+            return
+        console = _Stdout(highlight=False)
+        for part in scored.shown(table):
+            console.print(part)
 
 
 def tried(found: "Tried", preset: str | None, as_json: bool) -> None:

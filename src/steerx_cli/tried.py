@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from steerx_cli import shading
+from steerx_cli.core.methods import SIGNS
 from steerx_cli.core.text import visible
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ _MADE_OF = {
 _MUCH = {"answers", "tokens written", "tokens run through the model", "descriptions", "anchors", "tokens"}
 _MUCH |= {"distinct sets of pieces that were smoothed"}
 _MUCH |= {"tokens of all texts and what stands before them, in both arms"}
-_STRENGTHS = {"lam": "λ", "gamma2": "γ2"}
 _NARROWEST = 26  # characters of a column; answers that have less stand below one another
 
 
@@ -70,7 +70,7 @@ def _side_by_side(columns: list[tuple[Text, Text]]) -> Table:
 
 
 def _title(row: Mapping[str, Any]) -> Text:
-    strength = "".join(f"  {sign} {row[name]:g}" for name, sign in _STRENGTHS.items() if row[name] is not None)
+    strength = "".join(f"  {sign} {row[name]:g}" for name, sign in SIGNS.items() if row[name] is not None)
     came_to = "" if row["basis"] == row["method"] else f"  as {row['basis']}"
     cut = {"limit": "  cut at --max-new-tokens", "window": "  cut at the window's end"}.get(row["finish"], "")
     return Text.assemble((row["method"], "bold"), (strength + came_to + cut, "dim"))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from steerx_cli.core.errors import SteerxError
+from steerx_cli.lm import rows
 from steerx_cli.lm.encode import Encoder, fitting, longest_input
 from steerx_cli.lm.models import ModelRequest
 from steerx_cli.lm.rows import pad
@@ -128,8 +129,8 @@ def test_progress_adds_up_to_all_texts(loaded: Encoder) -> None:
 
 
 def test_text_of_no_tokens_is_zero_and_spoils_no_other(loaded: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = loaded._ids
-    monkeypatch.setattr(loaded, "_ids", lambda texts: [ids([text])[0] if text else [] for text in texts])
+    ids = rows._ids
+    monkeypatch.setattr(rows, "_ids", lambda of, texts: [ids(of, [text])[0] if text else [] for text in texts])
     found = loaded.encode(["", "a b"], 100).vectors
     assert not found[0].any()
     np.testing.assert_allclose(found[1], loaded.encode(["a b"], 100).vectors[0], rtol=0, atol=1e-5)

@@ -9,10 +9,11 @@ import pytest
 
 from scorers import SHORT, Row, World, history, query, rows_of, save_model, world, write
 from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.methods import STRENGTHS
 from steerx_cli.core.progress import Silent
 from steerx_cli.lm.models import ModelRequest, load_causal_lm
 from steerx_cli.lm.templates import load_task
-from steerx_cli.tools.try_ import METHODS, Question, commands_of, question_row, run
+from steerx_cli.tools.try_ import Question, commands_of, question_row, run
 from support import Steerx, contents
 
 REVIEW = load_task("review")
@@ -66,7 +67,7 @@ def refused(steerx: Steerx, *arguments: object) -> str:
 
 def test_a_question_gets_what_the_stages_write_for_it(here: Path, steerx: Steerx) -> None:
     """The same query as the only one of the same user, stage by stage as one would type it."""
-    found = tried(steerx, "--user", "a", "--query", "a-0", *(part for name in METHODS for part in ("--method", name)))
+    found = tried(steerx, "--user", "a", "--query", "a-0", *(part for name in STRENGTHS for part in ("--method", name)))
     tables = people()
     write(
         here / "run",
@@ -75,17 +76,17 @@ def test_a_question_gets_what_the_stages_write_for_it(here: Path, steerx: Steerx
             for name, rows in tables.items()
         },
     )
-    for step in commands_of(METHODS):
+    for step in commands_of(STRENGTHS):
         assert steerx(*step, "--preset", "mine.toml", "--run", here / "run", "--quiet").code == 0
-    answers = [row for name in METHODS for row in rows_of(here / "run" / f"generations-{name}.parquet")]
+    answers = [row for name in STRENGTHS for row in rows_of(here / "run" / f"generations-{name}.parquet")]
     assert found["answers"] == answers
-    assert [row["method"] for row in answers] == [*METHODS]
+    assert [row["method"] for row in answers] == [*STRENGTHS]
     assert len({row["response"] for row in answers}) > 3
     assert found["histories"] == rows_of(here / "run" / "scores.parquet")
     (joint,) = [row for row in rows_of(here / "run" / "profiles.parquet") if row["item_id"] is None]
     assert (found["profile"], found["reference"]) == (joint, "A quiet night.")
     assert found["preset"] == "mine.toml"
-    assert [summary["command"] for summary in found["stages"]] == [step[0] for step in commands_of(METHODS)]
+    assert [summary["command"] for summary in found["stages"]] == [step[0] for step in commands_of(STRENGTHS)]
     assert (found["user"], found["asked"]) == ("a", "Title: Next a-0")
 
 

@@ -209,6 +209,39 @@ GENERATIONS = Artifact(
     ),
     key=("user_id", "query_id", "item_id", "lam", "gamma2"),
 )
+METRICS = Artifact(
+    name="metrics",
+    version=1,
+    written_by="steerx evaluate",
+    columns=pa.schema(
+        [
+            _text("user_id"),
+            _text("query_id"),
+            _text("system"),
+            _text("method"),
+            pa.field("lam", pa.float64()),
+            pa.field("gamma2", pa.float64()),
+            _text("basis"),
+            _text("finish"),
+            pa.field("rouge1", pa.float64()),
+            pa.field("rougeL", pa.float64()),
+            pa.field("meteor", pa.float64()),
+            pa.field("bleu", pa.float64()),
+            _list("bleu_counts", pa.int32(), nullable=True),
+            pa.field("bertscore", pa.float64()),
+            pa.field("label", pa.string()),
+            pa.field("true_label", pa.string()),
+            pa.field("rating", pa.float64()),
+            pa.field("true_rating", pa.float64()),
+            pa.field("empty", pa.bool_(), nullable=False),
+            pa.field("words", pa.int32(), nullable=False),
+            pa.field("reference_words", pa.int32(), nullable=False),
+            pa.field("repeated4", pa.float64(), nullable=False),
+            pa.field("distinct2", pa.float64()),
+        ]
+    ),
+    key=("user_id", "query_id", "system"),
+)
 TRUTH = Artifact(
     name="truth",
     version=1,
@@ -235,5 +268,5 @@ TRUTH = Artifact(
 
 ARTIFACTS = {
     artifact.name: artifact
-    for artifact in (HISTORIES, QUERIES, RETRIEVED, EFFECTS, SCORES, PROFILES, VECTORS, GENERATIONS, TRUTH)
+    for artifact in (HISTORIES, QUERIES, RETRIEVED, EFFECTS, SCORES, PROFILES, VECTORS, GENERATIONS, METRICS, TRUTH)
 }

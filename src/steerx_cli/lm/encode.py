@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.lm.memory import ran_out
 from steerx_cli.lm.models import ModelRequest, load_encoder
-from steerx_cli.lm.rows import Ids, pad
+from steerx_cli.lm.rows import Ids, pad, tokenize
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Vectors = NDArray[np.float32]
-
-_TEXTS_AT_ONCE = 1024  # a tokenizer keeps about 100 bytes a token until it has done the whole list
 
 
 @dataclass(frozen=True)
@@ -46,14 +44,14 @@ class Encoder:
         rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         places = np.array([rows[text] for text in texts], dtype=np.intp)
         uses = np.bincount(places, minlength=len(rows))
-        ids, truncated = self._tokenize(list(rows))
+        ids, cut = tokenize(self._tokenizer, list(rows), self._longest)
 
         def report(batch: list[int]) -> None:
             if on_progress is not None:
                 on_progress(int(uses[batch].sum()))
 
         vectors, halved = self._vectors(ids, batch_tokens, report)
-        return Encoded(vectors[places], truncated, halved)
+        return Encoded(vectors[places], sum(cut), halved)
 
     def _vectors(self, ids: list[Ids], batch_tokens: int, on_batch: Callable[[list[int]], None]) -> tuple[Vectors, int]:
         """The vector of each row of ids, and how often a batch had to be halved."""
@@ -72,32 +70,6 @@ class Encoder:
             del waiting[: len(batch)]
             on_batch(batch)
         return vectors, halved
-
-    def _tokenize(self, texts: list[str]) -> tuple[list[Ids], int]:
-        """The ids of each text, cut to what the model takes, and how many were cut."""
-        found: list[Ids] = []
-        truncated = 0
-        for start in range(0, len(texts), _TEXTS_AT_ONCE):
-            some = texts[start : start + _TEXTS_AT_ONCE]
-            ids = self._ids(some)
-            too_long = [row for row, all_ids in enumerate(ids) if len(all_ids) > self._longest]
-            if too_long:  # once more, because only the tokenizer knows which special ids a cut text keeps
-                for row, cut in zip(too_long, self._ids([some[row] for row in too_long], self._longest), strict=True):
-                    ids[row] = cut
-            truncated += len(too_long)
-            found += [np.array(row, dtype=np.int32) for row in ids]
-        return found, truncated
-
-    def _ids(self, texts: list[str], longest: int | None = None) -> list[list[int]]:
-        encoded = self._tokenizer(
-            texts,
-            truncation=longest is not None,
-            max_length=longest,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
-        return list(encoded["input_ids"])
 
     def _means(self, ids: list[Ids]) -> Vectors | None:
         """The mean state of each row; None where they do not fit in memory together."""
@@ -132,7 +104,9 @@ def fitting(longest: int, batch_tokens: int) -> int:
 
 def longest_input(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
     """The most tokens that the model takes, the tokenizer's own special ones counted."""
-    positions = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
+    names = ("max_encoder_position_embeddings", "max_position_embeddings")  # the first is LED's
+    stated = (getattr(model.config, name, None) for name in names)
+    positions = next((places for places in stated if places), tokenizer.model_max_length)
     table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)  # RoBERTa's kind count positions from the one after it
     return int(min(tokenizer.model_max_length, positions - (0 if padding is None else padding + 1)))

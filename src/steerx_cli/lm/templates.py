@@ -14,6 +14,7 @@ from steerx_cli.core.toml import read_toml
 _TASKS = Path(str(files("steerx_cli") / "tasks"))
 _SMOOTHING = Path(str(files("steerx_cli") / "prompts" / "smoothing.toml"))
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+_NO_WORDING = ("labels", "ratings")  # what answers are compared by changes no prompt
 _LAYOUT = 1  # raised when lm/prompt.py puts the parts together in another way: part of every fingerprint
 
 
@@ -25,7 +26,8 @@ class _Template:
     @property
     def fingerprint(self) -> str:
         """A short name for the exact wording and layout."""
-        return fingerprint({"layout": _LAYOUT, **asdict(self)})[:12]
+        wording = {key: value for key, value in asdict(self).items() if key not in _NO_WORDING}
+        return fingerprint({"layout": _LAYOUT, **wording})[:12]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Task(_Template):
     label: str  # the line before a response
     input: str  # x
     item: str  # x_i inside the history block
+    labels: tuple[str, ...] = ()  # all that an answer may be, where that is a label
+    ratings: tuple[int, ...] = ()  # the lowest and the highest, where an answer is a rating
 
     def fill_input(self, values: Mapping[str, str]) -> str:
         """x, which always says something."""
@@ -112,6 +116,8 @@ def load_task(name_or_file: str) -> Task:
     where = f"the task file {path}"
     task = _load(Task, where, path)
     _check(where, task, {"input": _all_fields(task), "item": _all_fields(task)})
+    if task.ratings and not (len(task.ratings) == 2 and task.ratings[0] < task.ratings[1]):
+        raise SteerxError(f"{where} has a key 'ratings' that is not {_KINDS['ratings'][1]}: correct it")
     return task
 
 
@@ -162,8 +168,12 @@ _KINDS: Mapping[str, tuple[type, str]] = {
     "version": (int, "a whole number"),
     "required": (list, "a list of field names"),
     "optional": (list, "a list of field names"),
+    "labels": (list, "a list of texts"),
+    "ratings": (list, "a list of two whole numbers, the lowest and the highest"),
 }
 _TEXT = (str, "a text that is not blank")
+_LISTS_OF: Mapping[str, type] = {"ratings": int}  # of others: texts
+_DEFAULTS: Mapping[str, list[Any]] = {"labels": [], "ratings": []}
 _FALL_BACKS = {"own_instruction": "instruction"}  # a key that may be absent, and the one whose value it then has
 _T = TypeVar("_T", Task, Smoothing)
 
@@ -176,6 +186,8 @@ def _load(kind: type[_T], where: str, path: Path) -> _T:
     for key in known:
         if _FALL_BACKS.get(key) in values:
             values.setdefault(key, values[_FALL_BACKS[key]])
+        if key in _DEFAULTS:
+            values.setdefault(key, _DEFAULTS[key])
         if key not in values:
             raise SteerxError(f"{where} lacks the key {key!r}: add it")
     return kind(**{key: _normalised(where, key, value) for key, value in values.items()})
@@ -188,7 +200,7 @@ def _normalised(where: str, key: str, value: Any) -> Any:
         return value
     if isinstance(value, str) and expected is str and value.strip():
         return value.strip()
-    if isinstance(value, list) and expected is list and all(isinstance(name, str) for name in value):
+    if isinstance(value, list) and expected is list and all(type(part) is _LISTS_OF.get(key, str) for part in value):
         return tuple(value)
     raise SteerxError(f"{where} has a key {key!r} that is not {what}: correct it")
 

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.methods import STRENGTHS
 from steerx_cli.core.outputs import Output, write_whole
 from steerx_cli.core.places import artifact_path
 from steerx_cli.core.presets import Preset
@@ -22,7 +23,6 @@ from steerx_cli.core.schemas import ARTIFACTS, GENERATIONS, HISTORIES, PROFILES,
 from steerx_cli.core.sources import Source
 from steerx_cli.lm.templates import Task
 
-METHODS = {"non-perso": None, "rag": None, "cos": "lam", "steerx-cos": "lam", "cas": "gamma2", "steerx-cas": "gamma2"}
 NEW = "question"  # what a question is called that is no query of the data
 
 Row = Mapping[str, Any]
@@ -45,10 +45,10 @@ class Question:
     def __post_init__(self) -> None:
         """Refuse what was mistyped, or would change nothing, before anything is read."""
         for method in self.methods:
-            if method not in METHODS:
-                raise SteerxError(f"there is no --method {method}: name one of {', '.join(METHODS)}")
+            if method not in STRENGTHS:
+                raise SteerxError(f"there is no --method {method}: name one of {', '.join(STRENGTHS)}")
         for name in self.strengths:
-            of = [method for method, strength in METHODS.items() if strength == name]
+            of = [method for method, strength in STRENGTHS.items() if strength == name]
             if not {*of} & {*self.methods}:
                 raise SteerxError(f"no --method here has a {name}: leave --{name} out, or name {' or '.join(of)}")
         for name in self.fields:

@@ -1,0 +1,242 @@
+"""`steerx evaluate`: its options and its help."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from steerx_cli import console
+from steerx_cli.commands.options import (
+    FILES,
+    MODEL,
+    Common,
+    Model,
+    Seed,
+    Task,
+    Telling,
+    bundled,
+    is_typed,
+    refuse_typed,
+)
+from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.methods import STRENGTHS
+from steerx_cli.core.places import find_input
+
+if TYPE_CHECKING:
+    from steerx_cli.report.table import Asked
+    from steerx_cli.stages.evaluate.settings import BertScoreSettings
+
+SCORES = "What is scored"
+TABLE = "The table"
+# What decides the scores, and can no more be changed where they are read.
+WITH_ANSWERS = (
+    *("metric", "split", "tokenize", "meteor_split", "download_punkt", "task", "queries", "output", "overwrite"),
+    *("model", "bertscore_layer", "revision", "device", "batch_tokens", "trust_remote_code", "pickled"),
+    *("limit", "shard", "chunk_users", "dry_run"),
+)
+
+
+@dataclass(frozen=True)
+class Judge(Model):
+    """The model that compares tokens for BERTScore."""
+
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--bertscore-model",
+            help="A Hugging Face id, or a local folder, for BERTScore; the options below are of it.",
+            metavar="ID_OR_PATH",
+            rich_help_panel=MODEL,
+        ),
+    ] = "allenai/led-base-16384"
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"],
+        typer.Option("--dtype", help="Number format of its states.", rich_help_panel=MODEL),
+    ] = "float32"
+
+
+@bundled
+def evaluate(
+    typed: typer.Context,
+    model: Judge,
+    common: Common,
+    telling: Telling,
+    generations: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Files of answers; else all generations-… of the run folder.",
+            metavar="[FILE]...",
+            show_default=False,
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            help="Which scores, as above.",
+            show_default="what fits the task",
+            rich_help_panel=SCORES,
+        ),
+    ] = None,
+    split: Annotated[
+        Literal["test", "development", "all"],
+        typer.Option("--split", help="Which queries: settings are chosen on development.", rich_help_panel=SCORES),
+    ] = "test",
+    tokenize: Annotated[
+        str,
+        typer.Option(
+            "--tokenize",
+            help="BLEU's tokenizer, one of sacrebleu's: 13a, intl, zh, char, …",
+            rich_help_panel=SCORES,
+        ),
+    ] = "13a",
+    meteor_split: Annotated[
+        Literal["punkt", "simple"],
+        typer.Option(
+            "--meteor-split",
+            help="How METEOR finds sentences: by NLTK's Punkt model, or at end marks, under a name of its own.",
+            rich_help_panel=SCORES,
+        ),
+    ] = "punkt",
+    download_punkt: Annotated[
+        bool,
+        typer.Option(
+            "--download-punkt",
+            help="Fetch the Punkt model from NLTK if it is not here.",
+            rich_help_panel=SCORES,
+        ),
+    ] = False,
+    bertscore_layer: Annotated[
+        int | None,
+        typer.Option(
+            "--bertscore-layer",
+            help="Behind which of its layers tokens are compared.",
+            min=1,
+            show_default="bert_score's for the model",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    task: Task = None,
+    output_format: Annotated[
+        Literal["terminal", "markdown", "csv", "latex", "json", "none"],
+        typer.Option("--format", help="How the table is written to stdout.", rich_help_panel=TABLE),
+    ] = "terminal",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            help="The system that the others are compared with: its name, or a method.",
+            metavar="SYSTEM",
+            show_default="non-perso, where it is there",
+            rich_help_panel=TABLE,
+        ),
+    ] = None,
+    samples: Annotated[
+        int,
+        typer.Option("--samples", help="How often users are drawn, and swapped.", min=100, rich_help_panel=TABLE),
+    ] = 10_000,
+    confidence: Annotated[
+        float,
+        typer.Option(
+            "--confidence",
+            help="Of the intervals; 1 minus it is where p tells.",
+            min=0.5,
+            max=0.999,
+            rich_help_panel=TABLE,
+        ),
+    ] = 0.95,
+    seed: Seed = 0,
+    queries: Annotated[
+        Path | None, typer.Option("--queries", help="What the users wrote, the references.", rich_help_panel=FILES)
+    ] = None,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(
+            "--metrics",
+            help="Scores that are there: only their table is made.",
+            show_default=False,
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+) -> None:
+    """Score answers against what the users wrote, and compare the systems that gave them.
+
+    A system is a method with its parameters. Every score has an interval, every difference a p, by whole users.
+
+    rouge1, rougeL, meteor, bleu, bertscore   how near a text comes to the user's own, higher is nearer
+    accuracy, macro-f1, mcc                   of labels (LaMP-1, LaMP-2)
+    mae, rmse                                 of ratings (LaMP-3), lower is nearer
+
+    Impr. is the paper's: the mean relative gain of rouge1, meteor, bleu and bertscore over --against.
+
+    Example: steerx evaluate --metric rouge1 --metric meteor --meteor-split simple
+    """
+    from steerx_cli.report.table import Asked, baseline
+
+    asked = Asked(against, samples, confidence, seed)
+    if telling.as_json and is_typed(typed, "output_format"):
+        raise SteerxError("--json and --format both write to stdout: leave one of them out")
+    if metrics is not None:
+        refuse_typed(
+            typed,
+            WITH_ANSWERS,
+            "--metrics reads scores that are there, and {} is for making them: leave one of them out",
+        )
+        if generations:
+            raise SteerxError("--metrics reads scores that are there: leave it out, or the files of answers")
+        _show(metrics, asked, output_format)
+        return
+    from steerx_cli.lm.templates import load_task
+    from steerx_cli.stages.evaluate import Compared, run
+    from steerx_cli.stages.evaluate.settings import Settings, fitting
+
+    files = generations or answers_in(common.run)
+    compared = Compared.open(common.input("queries", queries), files)
+    baseline([(system.name, system.method) for system in compared.systems], against)
+    about = load_task(task) if task else None
+    chosen = tuple(dict.fromkeys(metric or fitting(about)))
+    settings = Settings(
+        metrics=chosen,
+        split=split,
+        task=about,
+        tokenize=tokenize,
+        meteor_split=meteor_split,
+        download_punkt=download_punkt,
+        bertscore=_bertscore(model, bertscore_layer) if "bertscore" in chosen else None,
+    )
+    scope = common.scope("metrics")
+    console.telling(telling, lambda progress: run(settings, compared, scope, progress), first={"preset": common.preset})
+    if not (telling.as_json or scope.dry_run or scope.shard):
+        _show(scope.output, asked, output_format)
+
+
+def _bertscore(model: Judge, layer: int | None) -> "BertScoreSettings":
+    from steerx_cli.metrics.bertscore import layer_of
+    from steerx_cli.stages.evaluate.settings import BertScoreSettings
+
+    request = model.request("allenai/led-base-16384")
+    return BertScoreSettings(request, layer_of(request.name, layer), model.batch_tokens)
+
+
+def _show(metrics: Path, asked: "Asked", output_format: str) -> None:
+    from steerx_cli.report.formats import FORMATS
+    from steerx_cli.stages.evaluate.tables import read_table
+
+    if output_format == "none":
+        return
+    table = read_table(metrics, asked)
+    console.table(table, None if output_format == "terminal" else FORMATS[output_format])
+
+
+def answers_in(run: Path) -> list[Path]:
+    """All files of answers of a run folder, the methods in their order; the shards of one stand for it."""
+    names = {re.sub(r"-\d{5}-of-\d{5}$", "", path.stem) for path in run.glob("generations-*.parquet")}
+    return [find_input(name, None, run, None) for name in sorted(names, key=_in_order)]
+
+
+def _in_order(name: str) -> tuple[int, str]:
+    method = name.removeprefix("generations-")
+    known = [*STRENGTHS]
+    return (known.index(method) if method in known else len(known)), method

@@ -1,0 +1,98 @@
+"""Sentences: as NLTK's English Punkt model splits them, where that model is at hand, or at end marks alone."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from steerx_cli.core.errors import SteerxError
+
+if TYPE_CHECKING:
+    from nltk.tokenize.punkt import PunktParameters
+
+Split: TypeAlias = Callable[[str], Iterable[str]]
+
+_MODEL = Path("tokenizers", "punkt_tab", "english")  # in a folder of NLTK's data
+_AFTER_AN_END = re.compile(r"(?<=[.!?])\s+")
+
+
+def simple(text: str) -> list[str]:
+    """Cut wherever white space follows a full stop, an exclamation mark or a question mark."""
+    return _AFTER_AN_END.split(text)
+
+
+def punkt(download: bool = False) -> Split:
+    """Punkt's splitter; its model may be fetched from NLTK only if that is allowed."""
+    folder = find_model()
+    if folder is None and download:
+        _download()
+        folder = find_model()
+    if folder is None:
+        raise SteerxError(
+            "METEOR splits sentences with NLTK's Punkt model, and NLTK's data has no punkt_tab here: fetch it with "
+            "--download-punkt, name the folder that has it in NLTK_DATA, take --meteor-split simple (a METEOR of its "
+            "own, under its own name), or leave METEOR out with --metric"
+        )
+    return _splitter(folder)
+
+
+def find_model() -> Path | None:
+    """Where NLTK keeps its data, the model's folder there."""
+    return next((folder for root in _roots() if (folder := root / _MODEL).is_dir()), None)
+
+
+def _roots() -> Iterator[Path]:
+    import nltk.data
+
+    named = os.environ.get("NLTK_DATA", "").split(os.pathsep)
+    yield from (Path(root) for root in [*named, *map(str, nltk.data.path)] if root)
+
+
+def _download() -> None:
+    from nltk.downloader import Downloader
+
+    fetcher = Downloader()
+    try:
+        fetcher.download("punkt_tab", quiet=True, raise_on_error=True)
+    except (OSError, ValueError) as error:
+        raise SteerxError(
+            f"NLTK's punkt_tab cannot be fetched ({error}): copy it to a folder of NLTK_DATA, or take "
+            "--meteor-split simple"
+        ) from error
+
+
+@lru_cache(1)
+def _splitter(folder: Path) -> Split:
+    from nltk.tokenize.punkt import PunktSentenceTokenizer
+
+    try:
+        model = _parameters(folder)
+    except (OSError, ValueError) as error:
+        raise SteerxError(
+            f"{folder} is no whole Punkt model ({error}): fetch NLTK's punkt_tab again, or take --meteor-split simple"
+        ) from error
+    split: Split = PunktSentenceTokenizer(model).tokenize
+    return split
+
+
+def _parameters(folder: Path) -> "PunktParameters":
+    """Read the model's four lists. NLTK's own reader refuses folders that it does not trust, in some versions."""
+    from nltk.tokenize.punkt import PunktParameters
+
+    def lines(name: str) -> list[str]:
+        return (folder / name).read_text("utf-8").splitlines()
+
+    def pairs(name: str) -> Iterator[tuple[str, str]]:
+        for line in lines(name):
+            one, other = line.split("\t")
+            yield one, other
+
+    model = PunktParameters()
+    model.abbrev_types = set(lines("abbrev_types.txt"))
+    model.sent_starters = set(lines("sent_starters.txt"))
+    model.collocations = set(pairs("collocations.tab"))
+    model.ortho_context = defaultdict(int, {word: int(flags) for word, flags in pairs("ortho_context.tab")})
+    return model

@@ -1,0 +1,161 @@
+"""The table for papers, pages and programs: Markdown, LaTeX, CSV, JSON."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from math import isfinite
+from typing import Any
+
+from steerx_cli.report.grids import Entry, Grid, explained, grids
+from steerx_cli.report.table import Interval, Table
+
+_COLUMNS: tuple[str, ...] = (
+    "system",
+    "method",
+    "lam",
+    "gamma2",
+    "measure",
+    "value",
+    "low",
+    "high",
+    "against",
+    "difference",
+)
+_COLUMNS += ("difference_low", "difference_high", "p", "p_holm", "best", "like_the_best", "answers", "users")
+_TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_TEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
+_TEX |= {
+    "λ": r"$\lambda$",
+    "γ": r"$\gamma$",
+    "τ": r"$\tau$",
+    "÷": r"$\div$",
+    "–": "--",
+    "<": "$<$",
+    ">": "$>$",
+    "|": r"\textbar{}",
+}
+
+
+# --- for readers ------------------------------------------------------------------------------------------------------
+
+
+def markdown(table: Table) -> str:
+    """Tables and a list."""
+
+    def entry(entry: Entry) -> str:
+        text = f"**{entry.text}**" if entry.best else f"{entry.text} =" if entry.like_the_best else entry.text
+        return " ".join([text, *(f"<br>{line}" for line in entry.below)])
+
+    def lines(grid: Grid) -> Iterator[str]:
+        yield f"**{_plain(grid.title).capitalize()}**"
+        yield ""
+        yield "| " + " | ".join(["", *map(_plain, grid.head)]) + " |"
+        yield "|---" + "|---:" * len(grid.head) + "|"
+        for name, entries in zip(grid.names, grid.entries, strict=True):
+            yield "| " + " | ".join([_plain(name), *map(entry, entries)]) + " |"
+        yield ""
+
+    parts = [line for grid in grids(table) for line in lines(grid)]
+    return "\n".join([*parts, *(f"- {_plain(sentence)}" for sentence in explained(table))]) + "\n"
+
+
+def _plain(text: str) -> str:
+    """A text with nothing in it that Markdown would read as its own."""
+    return re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", text)
+
+
+def latex(table: Table) -> str:
+    r"""Tables for \usepackage{booktabs}, with what the numbers are as a comment above."""
+
+    def entry(entry: Entry, line: int) -> str:
+        if line:
+            return rf"{{\scriptsize {_tex(entry.below[line - 1])}}}" if line <= len(entry.below) else ""
+        text = _tex(entry.text)
+        return rf"\textbf{{{text}}}" if entry.best else rf"{text}$^{{=}}$" if entry.like_the_best else text
+
+    def lines(grid: Grid) -> Iterator[str]:
+        yield f"% {grid.title}"
+        yield rf"\begin{{tabular}}{{l{'r' * len(grid.head)}}}"
+        yield r"\toprule"
+        yield " & ".join(["", *map(_tex, grid.head)]) + r" \\"
+        yield r"\midrule"
+        for name, entries in zip(grid.names, grid.entries, strict=True):
+            for line in range(1 + max((len(each.below) for each in entries), default=0)):
+                yield " & ".join(["" if line else _tex(name), *(entry(each, line) for each in entries)]) + r" \\"
+        yield r"\bottomrule"
+        yield r"\end{tabular}"
+        yield ""
+
+    told = [f"% {sentence}" for sentence in explained(table)]
+    return "\n".join([*told, "", *(line for grid in grids(table) for line in lines(grid))])
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(sign, sign) for sign in text)
+
+
+# --- for programs -----------------------------------------------------------------------------------------------------
+
+
+def cells(table: Table) -> Iterator[dict[str, Any]]:
+    """A row for each measure of each system, with everything that is known of it."""
+    for row in table.rows:
+        of = {"system": row.name, "method": row.method, "lam": row.lam, "gamma2": row.gamma2}
+        for name, cell in row.cells.items():
+            against = table.against if cell.difference or name.startswith("impr") else None
+            yield {
+                **of,
+                "measure": name,
+                **_interval(cell.score, "value", "low", "high"),
+                "against": against,
+                **_interval(cell.difference, "difference", "difference_low", "difference_high"),
+                "p": cell.p,
+                "p_holm": cell.p_holm,
+                "best": cell.best,
+                "like_the_best": cell.like_the_best,
+                "answers": table.examples,
+                "users": table.users,
+            }
+
+
+def _interval(found: Interval | None, *names: str) -> dict[str, float | None]:
+    values = (None, None, None) if found is None else (found.value, found.low, found.high)
+    return {
+        name: value if value is not None and isfinite(value) else None
+        for name, value in zip(names, values, strict=True)
+    }
+
+
+def comma_separated(table: Table) -> str:
+    """One line for each measure of each system, in full precision."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(cells(table))
+    return text.getvalue()
+
+
+def as_json(table: Table) -> str:
+    """The same as one object, with what the numbers are."""
+    document = {
+        "answers": table.examples,
+        "users": table.users,
+        **asdict(table.asked),
+        "against": table.against,
+        "columns": [asdict(column) for column in table.columns],
+        "cells": list(cells(table)),
+        "signatures": list(table.signatures),
+        "notes": list(table.notes),
+    }
+    return json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+FORMATS: Mapping[str, Callable[[Table], str]] = {
+    "markdown": markdown,
+    "csv": comma_separated,
+    "latex": latex,
+    "json": as_json,
+}

@@ -1,0 +1,103 @@
+"""A table as grids of texts, which every format for readers draws in its own way."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+from steerx_cli.report.table import Cell, Column, Interval, Row, Table
+
+NOTHING = "–"  # what is not defined, or not asked for
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One place of a grid: the number, smaller lines below it, and whether it is the best or chance may make it so."""
+
+    text: str
+    below: tuple[str, ...] = ()
+    best: bool = False
+    like_the_best: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One of the table's parts."""
+
+    title: str
+    head: Sequence[str]
+    names: Sequence[str]
+    entries: Sequence[Sequence[Entry]]
+
+
+def grids(table: Table) -> Iterator[Grid]:
+    """The scores; their differences to the baseline; and what the answers look like."""
+    scores = table.of_kind("score", "improvement")
+    yield _grid("scores", table.rows, scores, _score)
+    if table.against is not None and len(table.rows) > 1:
+        others = [row for row in table.rows if row.name != table.against]
+        yield _grid(f"differences to {table.against}", others, table.of_kind("score"), _difference)
+    yield _grid("the answers", table.rows, table.of_kind("shape"), _shape)
+
+
+def explained(table: Table) -> Iterator[str]:
+    """What the numbers are, in sentences."""
+    asked, share = table.asked, f"{100 * table.asked.confidence:g} %"
+    yield f"{table.examples:,} answers of each system, for {table.users:,} users"
+    yield (
+        f"below each number its {share} interval: percentiles of {asked.samples:,} bootstrap samples of whole users, "
+        f"seed {asked.seed}"
+    )
+    if len(table.rows) > 1:
+        yield (
+            "p, and =: approximate randomisation, whole users swapped, two-sided, "
+            f"{asked.samples:,} times; adjusted by Holm over the systems, for each score by itself"
+        )
+        yield f"= not told apart from the best (p above {1 - asked.confidence:.2g})"
+    if impr := table.of_kind("improvement"):
+        yield (
+            f"{impr[0].title}: the mean over ROUGE-1, METEOR, BLEU and BERTScore, as far as they are there, of the "
+            f"relative gain over {table.against}"
+        )
+    yield from table.notes
+    yield from table.signatures
+
+
+def _grid(title: str, rows: Sequence[Row], columns: Sequence[Column], entry: Callable[[Cell, Column], Entry]) -> Grid:
+    entries = [
+        [entry(row.cells[column.name], column) if column.name in row.cells else Entry(NOTHING) for column in columns]
+        for row in rows
+    ]
+    return Grid(title, [column.title for column in columns], [row.name for row in rows], entries)
+
+
+def _score(cell: Cell, column: Column) -> Entry:
+    return Entry(_number(cell.score.value, column), _interval(cell.score, column), cell.best, cell.like_the_best)
+
+
+def _difference(cell: Cell, column: Column) -> Entry:
+    if cell.difference is None:
+        return Entry(NOTHING)
+    p = () if cell.p_holm is None else (f"p {readable_p(cell.p_holm)}",)
+    return Entry(_number(cell.difference.value, column, "+"), (*_interval(cell.difference, column, "+"), *p))
+
+
+def _shape(cell: Cell, column: Column) -> Entry:
+    scale = 100 if column.percent else 1
+    return Entry(_number(scale * cell.score.value, column))
+
+
+def _interval(found: Interval, column: Column, sign: str = "") -> tuple[str, ...]:
+    if not isfinite(found.low):
+        return ()
+    decimals = max(1, column.decimals - 1)
+    return (f"{found.low:{sign}.{decimals}f} to {found.high:{sign}.{decimals}f}",)
+
+
+def _number(value: float, column: Column, sign: str = "") -> str:
+    unit = " %" if column.percent else ""
+    return f"{value:{sign}.{column.decimals}f}{unit}" if isfinite(value) else NOTHING
+
+
+def readable_p(p: float) -> str:
+    """Three decimals, or that it is smaller."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"

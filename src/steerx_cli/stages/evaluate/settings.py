@@ -1,0 +1,104 @@
+"""Which answers are scored, and how."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.provenance import fingerprint
+from steerx_cli.lm.models import ModelRequest
+from steerx_cli.lm.templates import Task
+from steerx_cli.metrics import bleu, meteor, rouge
+
+TEXT = ("rouge1", "rougeL", "meteor", "bleu", "bertscore")
+OF_LABELS, OF_RATINGS = ("accuracy", "macro-f1", "mcc"), ("mae", "rmse")
+ALL = (*TEXT, *OF_LABELS, *OF_RATINGS)
+
+
+def fitting(task: Task | None) -> tuple[str, ...]:
+    """The metrics of what a task asks for: labels, ratings, or texts."""
+    if task and task.labels:
+        return OF_LABELS
+    return OF_RATINGS if task and task.ratings else TEXT
+
+
+@dataclass(frozen=True)
+class BertScoreSettings:
+    """Which model compares tokens, and where in it they are compared."""
+
+    model: ModelRequest
+    layer: int
+    batch_tokens: int = 8192
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides the scores of an answer."""
+
+    metrics: tuple[str, ...]
+    split: str = "test"  # development, test or all
+    task: Task | None = None
+    tokenize: str = "13a"  # of sacrebleu's
+    meteor_split: str = "punkt"  # or simple
+    download_punkt: bool = False
+    bertscore: BertScoreSettings | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no metric, and what the task has no answers for."""
+        for name in self.metrics:
+            if name not in ALL:
+                raise SteerxError(f"there is no --metric {name}: name one of {', '.join(ALL)}")
+        for names, has, what in ((OF_LABELS, self.labels, "labels"), (OF_RATINGS, self.ratings, "ratings")):
+            wanted = [name for name in self.metrics if name in names]
+            if wanted and not has:
+                raise SteerxError(
+                    f"--metric {wanted[0]} is of {what}, and {self._task_name} has none: name a --task whose file "
+                    f"lists its {what}, such as {'lamp-2' if what == 'labels' else 'lamp-3'}"
+                )
+
+    @property
+    def _task_name(self) -> str:
+        return f"the task {self.task.name}" if self.task else "no task"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All that an answer may be."""
+        return self.task.labels if self.task else ()
+
+    @property
+    def ratings(self) -> tuple[int, ...]:
+        """The lowest and the highest."""
+        return self.task.ratings if self.task else ()
+
+    def needs(self, names: Sequence[str]) -> bool:
+        """Whether any of these metrics is wanted."""
+        return any(name in names for name in self.metrics)
+
+    def parameters(self) -> Mapping[str, object]:
+        """The settings that are looked at, as far as no model is needed to know them."""
+        looked_at: dict[str, object] = {"split": self.split, "metrics": list(self.metrics)}
+        if self.task and self.needs((*OF_LABELS, *OF_RATINGS)):
+            looked_at |= {"task": self.task.name, "labels": list(self.labels), "ratings": list(self.ratings)}
+        return looked_at | {"signatures": [f"{name}[{of}]" for name, of in self.signatures().items()]}
+
+    def signatures(self) -> Mapping[str, str]:
+        """What each metric's numbers hang on."""
+        labels = f"LaMP|{len(self.labels)} labels {fingerprint(list(self.labels))[:6]}"
+        ratings = f"LaMP|{'-'.join(map(str, self.ratings))}"
+        ways = {
+            "rouge1": rouge.LIKE,
+            "rougeL": rouge.LIKE,
+            "meteor": meteor.signature(self.meteor_split),
+            "bleu": bleu.signature(self.tokenize) if "bleu" in self.metrics else "",
+            "bertscore": self._bertscore_signature(),
+            **dict.fromkeys(OF_LABELS, labels),
+            **dict.fromkeys(OF_RATINGS, ratings),
+        }
+        return {name: ways[name] for name in self.metrics}
+
+    def _bertscore_signature(self) -> str:
+        if self.bertscore is None:
+            return ""
+        versions = "|".join(f"{name}{version(name)}" for name in ("bert-score", "transformers"))
+        model = self.bertscore.model
+        return f"{model.name}|L{self.bertscore.layer}|no-idf|raw|{model.dtype}|{versions}"

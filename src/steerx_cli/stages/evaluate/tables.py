@@ -1,0 +1,44 @@
+"""The table of an artifact of scores."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import polars as pl
+
+from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.provenance import Footer
+from steerx_cli.core.schemas import METRICS
+from steerx_cli.core.sources import Source
+from steerx_cli.metrics.scorers import UNTRAINED
+from steerx_cli.report.table import Asked, Table, Told, tabulate
+
+# The model that ships with the demo: it knows one small world, and is no judge of texts.
+DEMO_WEIGHTS = "590f8c9b3a021feb2b15235d11990547a0dbb7881f53fc4abfea93a305ea1501"
+_MUCH = {"answers", UNTRAINED}  # counts that are no shortfall, or told otherwise
+
+
+def read_table(metrics: Path, asked: Asked) -> Table:
+    """Compare what is scored there."""
+    source = Source(METRICS, metrics)
+    if not source.footer.rows:
+        raise SteerxError(f"{source.where} has no scores in it: there is nothing to compare")
+    rows = cast(pl.DataFrame, pl.from_arrow(source.read(0, source.footer.rows)))
+    parameters, why = source.footer.record.parameters, _no_judge(source.footer)
+    shown = [name for name in parameters["metrics"] if name != "bertscore" or not why]
+    signatures = [of for of in parameters["signatures"] if of.partition("[")[0] in shown]
+    told = Told(signatures, [*_notes(source.footer), *([f"BERTScore is left out: {why}"] if why else [])])
+    return tabulate(rows, shown, parameters.get("labels", ()), asked, told)
+
+
+def _notes(footer: Footer) -> Iterator[str]:
+    split = footer.record.parameters["split"]
+    yield "all queries that have a reference" if split == "all" else f"the queries of the split {split}"
+    yield from (f"{name}: {count:,}" for name, count in footer.counts.items() if name not in _MUCH)
+
+
+def _no_judge(footer: Footer) -> str:
+    """Why a model's BERTScore means nothing, where it does not."""
+    if footer.record.models.get("bertscore", {}).get("weights") == DEMO_WEIGHTS:
+        return "its model is the demo's, which knows one small world"
+    return "nobody trained its model, all of whose norms are ones" if footer.counts.get(UNTRAINED) else ""
