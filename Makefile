@@ -26,22 +26,24 @@ settings = $(RUN)/.settings/$(1)/$(subst /,_,$(subst $(space),+,$(strip $(PRESET
 	$(firstword $(wildcard $(PRESET) src/steerx_cli/presets/$(PRESET).toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-world demo-habits demo-model demo-gate demo-anchors
+.PHONY: help demo demo-world demo-habits demo-model demo-gate demo-anchors wordnet
 .PHONY: check format test bench bench-steering bench-gpu readme clean
 
 ## help: this list
 help:
 	@awk '/^## /{line=substr($$0,4); at=index(line,": "); printf "  make %-14s %s\n", substr(line,1,at-1), substr(line,at+2)}' $(MAKEFILE_LIST)
 
-include $(sort $(wildcard stages/*/stage.mk))
+STAGES := retrieve score-tokens smooth build-vector generate evaluate
+include $(STAGES:%=stages/%/stage.mk)
 
-## demo: the main job on the data in data/demo: every stage there is, all six methods, and what came out
-demo: $(RUN)/scores.parquet $(RUN)/profiles.parquet $(call generated,$(METHODS))
+## demo: the main job on the data in data/demo: all stages, all six methods, what came out, and the table of them
+demo: $(RUN)/scores.parquet $(RUN)/profiles.parquet $(call generated,$(METHODS)) $(RUN)/metrics.parquet
 	@$(STEERX) show $(RUN)/scores.parquet --rows 1
 	@$(STEERX) show $(RUN)/profiles.parquet --rows 3
 	@$(STEERX) show $(RUN)/generations-steerx-cas.parquet --rows 1 --chain
+	@$(TABLE)
 
-# What data/demo holds is in the repo, so no other target runs demo-world, demo-model, demo-gate or demo-anchors.
+# What these make is in the repo, so no other target runs demo-world, demo-model, demo-gate, demo-anchors or wordnet.
 ## demo-world: make the demo's histories, queries and truth again from their seed, byte for byte
 demo-world: $(READY)
 	"$(BIN)/python" -m steerx_cli.demo world data/demo
@@ -54,6 +56,11 @@ $(RUN)/habits.parquet: | $(READY)
 ## demo-model: train the demo's language model, three quarters of an hour, or go on where that was stopped
 demo-model: $(READY)
 	"$(BIN)/python" -m steerx_cli.demo model data/demo --work runs/demo-model
+
+## wordnet: make the table of METEOR's synonyms again, from Debian's wordnet-base or WORDNET=…
+WORDNET ?= /usr/share/wordnet
+wordnet: $(READY)
+	"$(BIN)/python" -m steerx_cli.metrics.wordnet.build "$(WORDNET)"
 
 ## demo-gate: measure what the demo's model has learnt, and write the table into data/demo/README.md
 demo-gate: $(READY)
@@ -103,6 +110,7 @@ bench: $(READY)
 	"$(BIN)/python" tests/bench/data.py
 	"$(BIN)/python" tests/bench/score_tokens.py
 	"$(BIN)/python" tests/bench/generate.py
+	"$(BIN)/python" tests/bench/evaluate.py
 
 ## bench-steering: steered hidden states beside two toolkits, which it installs into a folder of their own, once
 bench-steering: $(PEERS)/ready

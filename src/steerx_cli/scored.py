@@ -27,7 +27,7 @@ def shown(table: "Table") -> Iterator[RenderableType]:
 
 def _cells(grid: "Grid") -> Cells:
     cells = Cells(box=None, padding=(0, 2, 0, 0), header_style="")
-    cells.add_column()
+    cells.add_column(no_wrap=True)
     for title in grid.head:
         cells.add_column(visible(title), justify="right")
     for name, entries in zip(grid.names, grid.entries, strict=True):
@@ -36,6 +36,6 @@ def _cells(grid: "Grid") -> Cells:
 
 
 def _entry(entry: "Entry") -> Text:
-    mark = " =" if entry.like_the_best else ""
-    number = Text.assemble((entry.text, "bold" if entry.best else ""), mark)
+    mark = "= " if entry.like_the_best else ""
+    number = Text.assemble(mark, (entry.text, "bold" if entry.best else ""))
     return Text("\n").join([number, *(Text(line, style="dim") for line in entry.below)])

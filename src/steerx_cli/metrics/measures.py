@@ -25,7 +25,6 @@ class Measure:
     exact: Callable[[Sequence[float]], float] | None = None  # of one sum, where another's code has it to the last bit
     decimals: int = 4
     lower_is_better: bool = False
-    metric: str = ""  # whose signature it has, where that is another's
     percent: bool = False
 
     def of(self, sums: Numbers) -> float:
@@ -107,12 +106,12 @@ SHAPES: Mapping[str, Measure] = {
     measure.name: measure
     for measure in (
         Measure("words", "words", ("words",), _mean_of("words"), _ratio, decimals=1),
-        Measure("length", "÷ reference", ("words", "reference_words"), _relative_length, _ratio, decimals=2),
+        Measure("length", "÷ ref.", ("words", "reference_words"), _relative_length, _ratio, decimals=2),
         _share("cut", "cut", "finish", lambda rows: rows["finish"].is_in(["limit", "window"])),
         _share("empty", "empty", "empty"),
         _share("failed", "failed", "finish", lambda rows: rows["finish"] == "failed"),
-        _share("repeated4", "repeated 4-grams", "repeated4"),
-        _share("distinct2", "distinct 2-grams", "distinct2"),
-        Measure("sentence-bleu", "sentence BLEU", ("bleu",), _mean_of("bleu"), _ratio, decimals=2),
+        _share("repeated4", "repeats", "repeated4"),
+        _share("distinct2", "distinct", "distinct2"),
     )
 }
+SENTENCE_BLEU = Measure("sentence-bleu", "sentence BLEU", ("bleu",), _mean_of("bleu"), _ratio, decimals=2)

@@ -32,6 +32,7 @@ _TEX |= {
     "γ": r"$\gamma$",
     "τ": r"$\tau$",
     "÷": r"$\div$",
+    "…": r"\dots{}",
     "–": "--",
     "<": "$<$",
     ">": "$>$",
@@ -46,7 +47,7 @@ def markdown(table: Table) -> str:
     """Tables and a list."""
 
     def entry(entry: Entry) -> str:
-        text = f"**{entry.text}**" if entry.best else f"{entry.text} =" if entry.like_the_best else entry.text
+        text = f"**{entry.text}**" if entry.best else f"= {entry.text}" if entry.like_the_best else entry.text
         return " ".join([text, *(f"<br>{line}" for line in entry.below)])
 
     def lines(grid: Grid) -> Iterator[str]:
@@ -74,7 +75,7 @@ def latex(table: Table) -> str:
         if line:
             return rf"{{\scriptsize {_tex(entry.below[line - 1])}}}" if line <= len(entry.below) else ""
         text = _tex(entry.text)
-        return rf"\textbf{{{text}}}" if entry.best else rf"{text}$^{{=}}$" if entry.like_the_best else text
+        return rf"\textbf{{{text}}}" if entry.best else rf"$=$ {text}" if entry.like_the_best else text
 
     def lines(grid: Grid) -> Iterator[str]:
         yield f"% {grid.title}"

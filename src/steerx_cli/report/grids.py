@@ -31,33 +31,36 @@ class Grid:
 
 def grids(table: Table) -> Iterator[Grid]:
     """The scores; their differences to the baseline; and what the answers look like."""
-    scores = table.of_kind("score", "improvement")
-    yield _grid("scores", table.rows, scores, _score)
+    yield _grid("scores", table.rows, table.of_kind("score"), _score)
     if table.against is not None and len(table.rows) > 1:
         others = [row for row in table.rows if row.name != table.against]
         yield _grid(f"differences to {table.against}", others, table.of_kind("score"), _difference)
+        if improvements := table.of_kind("improvement"):
+            yield _grid(f"improvement over {table.against}", others, improvements, _score)
     yield _grid("the answers", table.rows, table.of_kind("shape"), _shape)
 
 
 def explained(table: Table) -> Iterator[str]:
     """What the numbers are, in sentences."""
     asked, share = table.asked, f"{100 * table.asked.confidence:g} %"
-    yield f"{table.examples:,} answers of each system, for {table.users:,} users"
+    yield f"{table.examples:,} answers of each system, for {table.users:,} users{table.about and f': {table.about}'}"
     yield (
-        f"below each number its {share} interval: percentiles of {asked.samples:,} bootstrap samples of whole users, "
+        f"a…b: the {share} interval, percentiles of {asked.samples:,} bootstrap samples of whole users, "
         f"seed {asked.seed}"
     )
     if len(table.rows) > 1:
         yield (
-            "p, and =: approximate randomisation, whole users swapped, two-sided, "
-            f"{asked.samples:,} times; adjusted by Holm over the systems, for each score by itself"
+            f"p: approximate randomisation, whole users swapped {asked.samples:,} times, two-sided, adjusted by Holm "
+            "over the systems, each score by itself"
         )
-        yield f"= not told apart from the best (p above {1 - asked.confidence:.2g})"
-    if impr := table.of_kind("improvement"):
+        yield f"=: not told from the best, which is bold (the same p, above {1 - asked.confidence:.2g})"
+    if table.of_kind("improvement"):
         yield (
-            f"{impr[0].title}: the mean over ROUGE-1, METEOR, BLEU and BERTScore, as far as they are there, of the "
-            f"relative gain over {table.against}"
+            "Impr.: the mean over ROUGE-1, METEOR, BLEU and BERTScore, of those that are there, of the relative gain "
+            f"over {table.against}"
         )
+    yield "÷ ref.: the answers' words ÷ the references'"
+    yield "repeats: of an answer's 4-grams, those it has said before; distinct: of its 2-grams, the different ones"
     yield from table.notes
     yield from table.signatures
 
@@ -90,7 +93,7 @@ def _interval(found: Interval, column: Column, sign: str = "") -> tuple[str, ...
     if not isfinite(found.low):
         return ()
     decimals = max(1, column.decimals - 1)
-    return (f"{found.low:{sign}.{decimals}f} to {found.high:{sign}.{decimals}f}",)
+    return (f"{found.low:{sign}.{decimals}f}…{found.high:{sign}.{decimals}f}",)
 
 
 def _number(value: float, column: Column, sign: str = "") -> str:

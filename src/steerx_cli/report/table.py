@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.metrics.measures import SHAPES, Measure, score_measures
+from steerx_cli.metrics.measures import SENTENCE_BLEU, SHAPES, Measure, score_measures
 from steerx_cli.metrics.statistics import IMPROVED, Numbers, Swapped, holm, improvement, interval, resampled, user_sums
 
 
@@ -63,7 +63,7 @@ class Column:
 
     name: str
     title: str
-    kind: str  # score, improvement or shape
+    kind: str  # score, improvement, shape, or more, which only programs are told
     decimals: int
     percent: bool = False
     lower_is_better: bool = False
@@ -73,6 +73,7 @@ class Column:
 class Told:
     """What stands below a table."""
 
+    about: str = ""  # which examples
     signatures: Sequence[str] = ()
     notes: Sequence[str] = ()
 
@@ -90,6 +91,7 @@ class Table:
     users: int
     asked: Asked
     against: str | None
+    about: str
     signatures: Sequence[str]
     notes: Sequence[str]
 
@@ -182,19 +184,25 @@ def tabulate(
     scores = {name: known[name] for name in metrics}
     systems = rows.select("system", "method", "lam", "gamma2").unique("system", maintain_order=True)
     names = systems["system"].to_list()
-    scored = _Scored.of(rows, names, scores | dict(SHAPES), asked)
+    more = {SENTENCE_BLEU.name: SENTENCE_BLEU} if "bleu" in scores else {}
+    scored = _Scored.of(rows, names, {**scores, **SHAPES, **more}, asked)
     base = baseline([*zip(names, systems["method"], strict=True)], asked.against)
     cells = _cells(scored, base, [*scores])
     columns = [_column(measure, "score") for measure in scores.values()]
     if base is not None:
         columns += _improve(scored, base, cells)
     return Table(
-        columns=[*columns, *(_column(measure, "shape") for measure in SHAPES.values())],
+        columns=[
+            *columns,
+            *(_column(measure, "shape") for measure in SHAPES.values()),
+            *(_column(measure, "more") for measure in more.values()),
+        ],
         rows=[Row(**of, cells=own) for of, own in zip(_named(systems), cells, strict=True)],
         examples=len(rows) // len(names),
         users=len(scored.sums),
         asked=asked,
         against=None if base is None else names[base],
+        about=told.about,
         signatures=told.signatures,
         notes=[*told.notes, *_too_few(len(scored.sums), base, asked)],
     )

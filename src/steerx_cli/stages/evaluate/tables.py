@@ -1,6 +1,5 @@
 """The table of an artifact of scores."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -27,14 +26,15 @@ def read_table(metrics: Path, asked: Asked) -> Table:
     parameters, why = source.footer.record.parameters, _no_judge(source.footer)
     shown = [name for name in parameters["metrics"] if name != "bertscore" or not why]
     signatures = [of for of in parameters["signatures"] if of.partition("[")[0] in shown]
-    told = Told(signatures, [*_notes(source.footer), *([f"BERTScore is left out: {why}"] if why else [])])
+    counts = source.footer.counts.items()
+    notes = [f"{name}: {count:,}" for name, count in counts if name not in _MUCH]
+    split = parameters["split"]
+    told = Told(
+        about="all that have a reference" if split == "all" else f"split {split}",
+        signatures=signatures,
+        notes=[*notes, *([f"BERTScore is left out: {why}"] if why else [])],
+    )
     return tabulate(rows, shown, parameters.get("labels", ()), asked, told)
-
-
-def _notes(footer: Footer) -> Iterator[str]:
-    split = footer.record.parameters["split"]
-    yield "all queries that have a reference" if split == "all" else f"the queries of the split {split}"
-    yield from (f"{name}: {count:,}" for name, count in footer.counts.items() if name not in _MUCH)
 
 
 def _no_judge(footer: Footer) -> str:
