@@ -225,7 +225,7 @@ def table(table: "Table", written: "Callable[[Table], str] | None") -> None:
             sys.stdout.write(written(table))
             return
         console = _Stdout(highlight=False)
-        for part in scored.shown(table):
+        for part in scored.shown(table, console.width):
             console.print(part)
 
 

@@ -159,11 +159,12 @@ def test_an_option_that_may_be_given_again_takes_a_value_or_several(here: Path, 
     [
         (
             "[retrive]\ntop-k = 2\n",
-            "has a table [retrive]: tables are for retrieve, score-tokens, smooth, build-vector, generate, try",
+            "has a table [retrive]: tables are for retrieve, score-tokens, smooth, build-vector, generate, evaluate, "
+            "try",
         ),
         (
             "[merge]\nlimit = 2\n",
-            "has a table [merge]: tables are for retrieve, score-tokens, smooth, build-vector, generate, try",
+            "has a table [merge]: tables are for retrieve, score-tokens, smooth, build-vector, generate, evaluate, try",
         ),
         ("[retrieve]\ntopk = 2\n", "sets topk in [retrieve]: steerx retrieve has no --topk to set"),
         ("[retrieve]\ntop_k = 2\n", "sets top_k in [retrieve]: steerx retrieve has no --top_k to set"),
@@ -234,7 +235,8 @@ def test_every_key_of_a_shipped_preset_reaches_an_option_and_converts(name: str)
         for key, value in {**shared, **table}.items():
             option = options[f"--{key}"]
             assert context.get_parameter_source(option.name).name == "DEFAULT_MAP"
-            given = [value] if option.multiple else value  # may be given again, and is given once
+            # What may be given again is given once, or as a list.
+            given = [value] if option.multiple and not isinstance(value, list) else value
             assert str(context.params[option.name]) == str(given)
     assert reached == set(preset.shared)
 

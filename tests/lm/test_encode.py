@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_a_text_larger_than_the_budget_goes_alone(loaded: Encoder, seen: list[An
 
 def test_tokenizing_in_pieces_changes_nothing(loaded: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = loaded.encode(TEXTS, 64)
-    monkeypatch.setattr("steerx_cli.lm.encode._TEXTS_AT_ONCE", 2)
+    monkeypatch.setattr("steerx_cli.lm.rows._TEXTS_AT_ONCE", 2)
     pieces = loaded.encode(TEXTS, 64)
     assert np.array_equal(whole.vectors, pieces.vectors)
     assert whole.truncated == pieces.truncated == 1
@@ -184,6 +185,12 @@ def test_longest_input_is_what_the_model_takes(tmp_path: Path, kind: str, stated
     found = encoder.encode([" ".join("a" * 50), "b"], 1000)
     assert found.truncated == 1
     assert np.isfinite(found.vectors).all()
+
+
+def test_a_model_without_an_end_of_positions_takes_what_its_tokenizer_says() -> None:
+    model: Any = SimpleNamespace(config=SimpleNamespace(max_position_embeddings=-1))  # XLNet's
+    tokenizer: Any = SimpleNamespace(model_max_length=77)
+    assert longest_input(model, tokenizer) == 77
 
 
 def test_bfloat16_is_averaged_in_float32(folder: Path, loaded: Encoder) -> None:

@@ -47,6 +47,19 @@ def test_a_task_of_ones_own_is_known_by_its_content(tmp_path: Path) -> None:
     assert load_task(str(other)).fingerprint != load_task("review").fingerprint
 
 
+def test_what_answers_are_compared_with_is_no_part_of_the_wording(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(REVIEW + 'labels = ["good", "bad"]\n', encoding="utf-8")
+    assert load_task(str(own)).labels == ("good", "bad")
+    assert load_task(str(own)).fingerprint == load_task("review").fingerprint
+    of = {name: (len(load_task(name).labels), load_task(name).ratings) for name in TASKS}
+    assert {name: found for name, found in of.items() if found != (0, ())} == {
+        "lamp-1": (2, ()),
+        "lamp-2": (15, ()),
+        "lamp-3": (0, (1, 5)),
+    }
+
+
 def test_a_smoothing_prompt_of_ones_own_replaces_the_shipped_one(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     own.write_text(SMOOTHING.replace("- {anchor}", "* {anchor}"), encoding="utf-8")
@@ -61,7 +74,19 @@ def test_a_smoothing_prompt_of_ones_own_replaces_the_shipped_one(tmp_path: Path)
             REVIEW + 'colour = "red"\n',
             "the task file {file} has the unknown key 'colour': take it out, or name one of name, version, kind, "
             "required, optional, instruction, own_instruction, history_heading, empty_history, "
-            "description_heading, label, input, item",
+            "description_heading, label, input, item, labels, ratings",
+        ),
+        (
+            REVIEW + "labels = [1, 2]\n",
+            "the task file {file} has a key 'labels' that is not a list of texts: correct it",
+        ),
+        *(
+            (
+                REVIEW + f"ratings = {given}\n",
+                "the task file {file} has a key 'ratings' that is not a list of two whole numbers, the lowest and the "
+                "highest: correct it",
+            )
+            for given in ("[1, 3, 5]", "[5, 1]", '["1", "5"]', "[1.0, 5.0]", "[true, 5]", "3")
         ),
         (REVIEW.replace("label =", "# label ="), "the task file {file} lacks the key 'label': add it"),
         (

@@ -12,7 +12,9 @@ from passages import ACCENTS, BLANK, CJK, EMOJI, ODD, ONE_WORD, OTHER_CJK, numbe
 from steerx_cli.metrics.rouge import LIKE, longest_common, rouge1, rouge_l, words_of
 
 PEER = RougeScorer(["rouge1", "rougeL"], use_stemmer=False)
-FEW_WORDS = st.lists(st.sampled_from("a b c A b. it's é 10 1 _x_ - İ K \n".split(" ")), max_size=30).map(" ".join)
+FEW_WORDS = st.lists(
+    st.sampled_from(["a", "b", "c", "A", "b.", "it's", "é", "10", "1", "_x_", "-", "İ", "K", "\n"]), max_size=30
+).map(" ".join)
 
 
 def both(answer: str, reference: str) -> tuple[float, float]:
@@ -52,8 +54,8 @@ def test_odd_text_scores_as_in_rouge_score(answer: str, reference: str) -> None:
 
 
 def test_real_paragraphs_score_as_in_rouge_score(material: Path) -> None:
-    found = pairs(material, 150)
-    assert len(found) == 150
+    found = pairs(material, 100)
+    assert len(found) == 100
     for answer, reference in found:
         assert both(answer, reference) == by_peer(answer, reference)
 
@@ -112,7 +114,8 @@ def test_long_texts() -> None:
     assert both(numbered(2200), numbered(2200)) == (1.0, 1.0)
     assert both(numbered(2200), numbered(2200, 1100)) == (0.5, 0.5)
     turned = " ".join(numbered(2200).split()[::-1])
-    assert both(numbered(2200), turned) == (1.0, pytest.approx(1 / 2200, abs=1e-15))
+    assert rouge1(numbered(2200), turned) == 1.0
+    assert rouge_l(numbered(2200), turned) == pytest.approx(1 / 2200, abs=1e-15)
 
 
 def test_whose_values_they_are() -> None:

@@ -33,7 +33,7 @@ TABLE = "The table"
 # What decides the scores, and can no more be changed where they are read.
 WITH_ANSWERS = (
     *("metric", "split", "tokenize", "meteor_split", "download_punkt", "task", "queries", "output", "overwrite"),
-    *("model", "bertscore_layer", "revision", "device", "batch_tokens", "trust_remote_code", "pickled"),
+    *("bertscore_layer", "revision", "dtype", "device", "batch_tokens", "trust_remote_code", "pickled"),
     *("limit", "shard", "chunk_users", "dry_run"),
 )
 
@@ -179,14 +179,8 @@ def evaluate(
     if telling.as_json and is_typed(typed, "output_format"):
         raise SteerxError("--json and --format both write to stdout: leave one of them out")
     if metrics is not None:
-        refuse_typed(
-            typed,
-            WITH_ANSWERS,
-            "--metrics reads scores that are there, and {} is for making them: leave one of them out",
-        )
-        if generations:
-            raise SteerxError("--metrics reads scores that are there: leave it out, or the files of answers")
-        _show(metrics, asked, output_format)
+        refuse_answers(typed)
+        _show(metrics, asked, "json" if telling.as_json else output_format)
         return
     from steerx_cli.lm.templates import load_task
     from steerx_cli.stages.evaluate import Compared, run
@@ -210,6 +204,15 @@ def evaluate(
     console.telling(telling, lambda progress: run(settings, compared, scope, progress), first={"preset": common.preset})
     if not (telling.as_json or scope.dry_run or scope.shard):
         _show(scope.output, asked, output_format)
+
+
+def refuse_answers(typed: typer.Context) -> None:
+    """Nothing of what made the scores can be changed where they are read."""
+    sentence = "--metrics reads scores that are there, and {} is for making them: leave one of them out"
+    refuse_typed(typed, WITH_ANSWERS, sentence)
+    refuse_typed(typed, ["model"], sentence.format("--bertscore-model"))
+    if typed.params["generations"]:
+        raise SteerxError("--metrics reads scores that are there: leave it out, or the files of answers")
 
 
 def _bertscore(model: Judge, layer: int | None) -> "BertScoreSettings":

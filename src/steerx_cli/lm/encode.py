@@ -106,7 +106,7 @@ def longest_input(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase"
     """The most tokens that the model takes, the tokenizer's own special ones counted."""
     names = ("max_encoder_position_embeddings", "max_position_embeddings")  # the first is LED's
     stated = (getattr(model.config, name, None) for name in names)
-    positions = next((places for places in stated if places), tokenizer.model_max_length)
+    positions = next((places for places in stated if places and places > 0), tokenizer.model_max_length)
     table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)  # RoBERTa's kind count positions from the one after it
     return int(min(tokenizer.model_max_length, positions - (0 if padding is None else padding + 1)))

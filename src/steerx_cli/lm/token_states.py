@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.lm.encode import longest_input
+from steerx_cli.lm.encode import fitting, longest_input
 from steerx_cli.lm.led import exact_up_to, read_whole
 from steerx_cli.lm.memory import ran_out
 from steerx_cli.lm.models import ModelRequest, load_encoder
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _LAYERS = (
     "encoder.layer",
     "encoder.block",
+    "encoder.layers",
     "transformer.layer",
     "layers",
     "layer",
@@ -46,6 +47,7 @@ class Reader:
         self._model = cast("PreTrainedModel", model.encoder) if two else model
         _keep_layers(self._model, request.name, layer)
         self._longest = longest_input(self._model, self._tokenizer)
+        self.halved = 0  # times that a batch was halved for memory; with any, states are equal to 1e-5 only
         self._short = exact_up_to(model.config) if model.config.model_type == "led" else 0
 
     def read(self, texts: Sequence[str], batch_tokens: int) -> dict[str, States]:
@@ -62,8 +64,9 @@ class Reader:
         """Texts of about one length together, the longest first: memory runs out at once."""
         waiting = sorted(range(len(ids)), key=lambda row: (-len(ids[row]), row))
         while waiting:
-            size = max(1, batch_tokens // max(1, len(ids[waiting[0]])))
-            batch, waiting = waiting[:size], waiting[size:]
+            size = fitting(len(ids[waiting[0]]), batch_tokens)
+            long = sum(len(ids[row]) > self._short for row in waiting[:size])  # LED reads them in another way
+            batch, waiting = waiting[: long or size], waiting[long or size :]
             yield batch
 
     def _fitting(self, ids: list[Ids]) -> list[torch.Tensor]:
@@ -79,6 +82,7 @@ class Reader:
                     "smaller --bertscore-model"
                 ) from error
         torch.cuda.empty_cache()
+        self.halved += 1
         half = len(ids) // 2
         return self._fitting(ids[:half]) + self._fitting(ids[half:])
 
@@ -91,7 +95,7 @@ class Reader:
             states = read_whole(self._model, rows, kept)
         else:
             states = self._model(input_ids=rows, attention_mask=kept.long())[0]
-        return [some[: len(row)].float().cpu() for some, row in zip(states, ids, strict=True)]
+        return [some[: len(row)].float().cpu().clone() for some, row in zip(states, ids, strict=True)]
 
     def _own(self, ids: Ids) -> NDArray[np.bool_]:
         special = [self._tokenizer.sep_token_id, self._tokenizer.cls_token_id]

@@ -35,8 +35,10 @@ class BertScore:
     def score(self, answers: Sequence[str], references: Sequence[str]) -> Scores:
         """The F1 of each answer; 0 where it, or its reference, has no token of its own."""
         read = self._reader.read([*references, *answers], self._batch_tokens)
-        pairs = zip(answers, references, strict=True)
-        found = [_f1(read[answer], read[reference]) for answer, reference in pairs]
+        found = [
+            _f1(read[answer], read[reference]) if answer.strip() and reference.strip() else 0.0
+            for answer, reference in zip(answers, references, strict=True)
+        ]
         return Scores(found, sum(states.cut for states in read.values()))
 
 

@@ -47,6 +47,8 @@ class SteerxMetric(evaluate.Metric):  # type: ignore[misc]  # it has no types
     def add_batch(self, *, predictions: Any = None, references: Any = None, **more: Any) -> None:
         """Take texts; evaluate itself looks at the first only, and makes texts of numbers."""
         for what, texts in (("predictions", predictions), ("references", references)):
+            if isinstance(texts, str) or not hasattr(texts, "__len__"):
+                raise SteerxError(f"{what} are no list of texts: give a list of strings")
             wrong = sum(not isinstance(text, str) for text in texts)
             if wrong:
                 raise SteerxError(f"{wrong} of {len(texts)} {what} are no texts: give strings")
@@ -81,7 +83,7 @@ class Rouge1(SteerxMetric):
     name_of_ours = "rouge1"
 
     def _load(self) -> scorers.Scorer:
-        return scorers.each("rouge1", rouge.rouge1)
+        return scorers.each(rouge1=rouge.rouge1)
 
 
 class RougeL(SteerxMetric):
@@ -90,7 +92,7 @@ class RougeL(SteerxMetric):
     name_of_ours = "rougeL"
 
     def _load(self) -> scorers.Scorer:
-        return scorers.each("rougeL", rouge.rouge_l)
+        return scorers.each(rougeL=rouge.rouge_l)
 
 
 class Meteor(SteerxMetric):
@@ -103,7 +105,7 @@ class Meteor(SteerxMetric):
         self._how = split, download
 
     def _load(self) -> scorers.Scorer:
-        return scorers.each("meteor", meteor.Meteor(*self._how).score)
+        return scorers.each(meteor=meteor.Meteor(*self._how).score)
 
 
 class Bleu(SteerxMetric):

@@ -41,7 +41,7 @@ def table(said: Sequence[str | None], true: Sequence[str], labels: Sequence[str]
     found = np.zeros((len(said), len(labels), len(given)))
     for at, (one, other) in enumerate(zip(said, true, strict=True)):
         found[at, labels.index(other), given.index(one)] = 1
-    return found.reshape(len(said), -1)
+    return found.reshape(len(said), len(labels) * len(given))
 
 
 def _unfolded(sums: Sums) -> Sums:

@@ -70,11 +70,17 @@ def align(answer: Sequence[str], reference: Sequence[str]) -> list[Match]:
     return sorted([*exact, *stemmed, *_synonymous(said, wanted)], key=itemgetter(0))
 
 
+def _places(words: Sequence[Placed]) -> dict[str, list[int]]:
+    """Where each word stands, the last place at the end."""
+    found: dict[str, list[int]] = {}
+    for at, word in words:
+        found.setdefault(word, []).append(at)
+    return found
+
+
 def _same(said: list[Placed], wanted: list[Placed]) -> Iterator[Match]:
     """Match equal words, the last of them first, and take them out."""
-    places: dict[str, list[int]] = {}
-    for at, word in wanted:
-        places.setdefault(word, []).append(at)
+    places = _places(wanted)
     left, met = [], set()
     for at, word in reversed(said):
         if places.get(word):
@@ -88,13 +94,14 @@ def _same(said: list[Placed], wanted: list[Placed]) -> Iterator[Match]:
 
 
 def _synonymous(said: list[Placed], wanted: list[Placed]) -> Iterator[Match]:
-    """Match words with their synonyms, or themselves, the last first."""
-    left = wanted[::-1]
+    """Match words with their synonyms, the last first: whichever of them stands last."""
+    places = _places(wanted)
     for at, word in reversed(said):
-        names = wordnet.synonyms(word)
-        found = next((number for number, (_, other) in enumerate(left) if other in names or other == word), None)
-        if found is not None:
-            yield at, left.pop(found)[0]
+        if alike := places.keys() & wordnet.synonyms(word):
+            last = max(alike, key=lambda other: places[other][-1])
+            yield at, places[last].pop()
+            if not places[last]:
+                del places[last]
 
 
 def _stems(words: list[Placed]) -> list[Placed]:

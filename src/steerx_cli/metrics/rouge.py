@@ -16,7 +16,7 @@ LIKE = "rouge_score0.1.2|f1|stem:no"  # whose values these are
 _WORD = re.compile(r"[a-z0-9]+")
 
 
-@lru_cache(1 << 12)  # a reference is asked for once a system
+@lru_cache(1 << 8)  # a text is asked for by both, a reference once a system
 def words_of(text: str) -> Words:
     """What ROUGE sees of a text."""
     return tuple(_WORD.findall(text.lower()))

@@ -15,12 +15,17 @@ Columns: TypeAlias = Mapping[str, Sequence[object]]
 Scorer: TypeAlias = Callable[[Sequence[str], Sequence[str], Tally], Columns]
 
 UNTRAINED = "scores of a BERTScore model that nobody trained"
-_TEXTS_AT_ONCE = 256  # that BERTScore holds the states of: 250 MB of LED's, for answers of 300 tokens
+_ANSWERS_AT_ONCE = 128  # and at most as many references: BERTScore holds 250 MB of LED's states of 300 tokens each
 
 
-def each(column: str, score: Callable[[str, str], float]) -> Scorer:
-    """A metric that looks at one answer at a time."""
-    return lambda answers, references, _: {column: list(map(score, answers, references))}
+def each(**scores: Callable[[str, str], float]) -> Scorer:
+    """Metrics that look at one answer at a time, by their columns."""
+
+    def score(answers: Sequence[str], references: Sequence[str], _: Tally) -> Columns:
+        rows = [[of(*pair) for of in scores.values()] for pair in zip(answers, references, strict=True)]
+        return {column: [row[at] for row in rows] for at, column in enumerate(scores)}
+
+    return score
 
 
 def by_bleu(tokenize: str) -> Scorer:
@@ -67,11 +72,12 @@ def by_bertscore(model: "ModelRequest", layer: int, batch_tokens: int) -> Scorer
     metric = BertScore(reader, batch_tokens)
 
     def score(answers: Sequence[str], references: Sequence[str], tally: Tally) -> Columns:
-        found: list[float] = []
+        found, halved = list[float](), reader.halved
         for some in _blocks(references):
             f1, cut = metric.score(answers[some], references[some])
             found += f1
             tally["texts of which the BERTScore model took the beginning only"] += cut
+        tally["batches halved for memory"] += reader.halved - halved
         tally[UNTRAINED] += 0 if reader.trained else len(answers)
         return {"bertscore": found}
 
@@ -82,7 +88,7 @@ def _blocks(references: Sequence[str]) -> Iterator[slice]:
     """About so many places at a time, those with one reference together."""
     start = 0
     for stop in range(1, len(references) + 1):
-        if stop == len(references) or (stop - start >= _TEXTS_AT_ONCE and references[stop] != references[stop - 1]):
+        if stop == len(references) or (stop - start >= _ANSWERS_AT_ONCE and references[stop] != references[stop - 1]):
             yield slice(start, stop)
             start = stop
 

@@ -1,14 +1,16 @@
 """What a reader of steered text asks first: how long an answer is, and whether it goes round in circles."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import islice
 
 from steerx_cli.core.words import words
 
 
-def words_of(text: str) -> list[str]:
+@lru_cache(1 << 8)  # a reference is asked for once a system
+def words_of(text: str) -> tuple[str, ...]:
     """The words of a text in lower case, punctuation left out, in any script."""
-    return [word.lower() for match in words(text) if (word := match[0])[0].isalnum()]
+    return tuple(word.lower() for match in words(text) if (word := match[0])[0].isalnum())
 
 
 def repeated(found: Sequence[str], length: int = 4) -> float:

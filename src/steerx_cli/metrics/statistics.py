@@ -17,7 +17,7 @@ Numbers: TypeAlias = NDArray[np.float64]
 Value: TypeAlias = Callable[[Numbers], Numbers]  # [..., parts] → [...]
 
 _AT_ONCE = 2**22  # numbers of a block of resamples
-_EQUAL = 1e-9  # relative: sums in another order are not smaller differences
+_EQUAL, _NOTHING = 1e-9, 1e-12  # relative and absolute: sums in another order are not smaller differences
 
 
 def user_sums(parts: Numbers, users: Sequence[int], count: int) -> Numbers:
@@ -70,7 +70,7 @@ class Swapped:
             moved = draw.integers(0, 2, (size, len(one)), np.int8).astype(np.float64) @ difference
             for name, (at, value) in measures.items():
                 swapped = abs(value(totals[1][at] - moved[:, at]) - value(totals[0][at] + moved[:, at]))
-                reached[name] += int((swapped >= real[name] * (1 - _EQUAL) - _EQUAL**2).sum())
+                reached[name] += int((swapped >= real[name] * (1 - _EQUAL) - _NOTHING).sum())
         return {name: (1 + count) / (1 + self.trials) for name, count in reached.items()}
 
 

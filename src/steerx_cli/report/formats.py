@@ -9,6 +9,7 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
+from steerx_cli.core.text import visible
 from steerx_cli.report.grids import Entry, Grid, explained, grids
 from steerx_cli.report.table import Interval, Table
 
@@ -24,8 +25,18 @@ _COLUMNS: tuple[str, ...] = (
     "against",
     "difference",
 )
-_COLUMNS += ("difference_low", "difference_high", "p", "p_holm", "best", "like_the_best", "answers", "users")
-_TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_COLUMNS += (
+    "difference_low",
+    "difference_high",
+    "p",
+    "p_holm",
+    "best",
+    "like_the_best",
+    "answers",
+    "users",
+    "signature",
+)
+_TEX: dict[str, str] = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _TEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 _TEX |= {
     "λ": r"$\lambda$",
@@ -34,9 +45,12 @@ _TEX |= {
     "÷": r"$\div$",
     "…": r"\dots{}",
     "–": "--",
+    "−": "$-$",
     "<": "$<$",
     ">": "$>$",
     "|": r"\textbar{}",
+    "[": "{[}",  # at the start of a row it would be an option of the row before
+    "⏎": " ",
 }
 
 
@@ -51,7 +65,7 @@ def markdown(table: Table) -> str:
         return " ".join([text, *(f"<br>{line}" for line in entry.below)])
 
     def lines(grid: Grid) -> Iterator[str]:
-        yield f"**{_plain(grid.title).capitalize()}**"
+        yield f"**{_plain(grid.title[:1].upper() + grid.title[1:])}**"
         yield ""
         yield "| " + " | ".join(["", *map(_plain, grid.head)]) + " |"
         yield "|---" + "|---:" * len(grid.head) + "|"
@@ -65,7 +79,7 @@ def markdown(table: Table) -> str:
 
 def _plain(text: str) -> str:
     """A text with nothing in it that Markdown would read as its own."""
-    return re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", text)
+    return re.sub(r"([\\`*_\[\]<>|~&$#])", r"\\\1", visible(text))
 
 
 def latex(table: Table) -> str:
@@ -73,29 +87,36 @@ def latex(table: Table) -> str:
 
     def entry(entry: Entry, line: int) -> str:
         if line:
-            return rf"{{\scriptsize {_tex(entry.below[line - 1])}}}" if line <= len(entry.below) else ""
-        text = _tex(entry.text)
+            return rf"{{\scriptsize {_tex_number(entry.below[line - 1])}}}" if line <= len(entry.below) else ""
+        text = _tex_number(entry.text)
         return rf"\textbf{{{text}}}" if entry.best else rf"$=$ {text}" if entry.like_the_best else text
 
     def lines(grid: Grid) -> Iterator[str]:
-        yield f"% {grid.title}"
+        yield f"% {visible(grid.title)}"
         yield rf"\begin{{tabular}}{{l{'r' * len(grid.head)}}}"
         yield r"\toprule"
         yield " & ".join(["", *map(_tex, grid.head)]) + r" \\"
         yield r"\midrule"
-        for name, entries in zip(grid.names, grid.entries, strict=True):
+        for row, (name, entries) in enumerate(zip(grid.names, grid.entries, strict=True)):
+            if row:
+                yield r"\addlinespace"
             for line in range(1 + max((len(each.below) for each in entries), default=0)):
                 yield " & ".join(["" if line else _tex(name), *(entry(each, line) for each in entries)]) + r" \\"
         yield r"\bottomrule"
         yield r"\end{tabular}"
         yield ""
 
-    told = [f"% {sentence}" for sentence in explained(table)]
+    told = [f"% {visible(sentence)}" for sentence in explained(table)]
     return "\n".join([*told, "", *(line for grid in grids(table) for line in lines(grid))])
 
 
+def _tex_number(text: str) -> str:
+    """A number, an interval or a p, whose minus is no hyphen."""
+    return _tex(text.replace("-", "−"))
+
+
 def _tex(text: str) -> str:
-    return "".join(_TEX.get(sign, sign) for sign in text)
+    return "".join(_TEX.get(sign, sign) for sign in visible(text))
 
 
 # --- for programs -----------------------------------------------------------------------------------------------------
@@ -103,6 +124,7 @@ def _tex(text: str) -> str:
 
 def cells(table: Table) -> Iterator[dict[str, Any]]:
     """A row for each measure of each system, with everything that is known of it."""
+    signatures = {signature.partition("[")[0]: signature for signature in table.signatures}
     for row in table.rows:
         of = {"system": row.name, "method": row.method, "lam": row.lam, "gamma2": row.gamma2}
         for name, cell in row.cells.items():
@@ -119,6 +141,7 @@ def cells(table: Table) -> Iterator[dict[str, Any]]:
                 "like_the_best": cell.like_the_best,
                 "answers": table.examples,
                 "users": table.users,
+                "signature": signatures.get(name),
             }
 
 
@@ -144,6 +167,7 @@ def as_json(table: Table) -> str:
     document = {
         "answers": table.examples,
         "users": table.users,
+        "about": table.about,
         **asdict(table.asked),
         "against": table.against,
         "columns": [asdict(column) for column in table.columns],

@@ -31,10 +31,11 @@ class Grid:
 
 def grids(table: Table) -> Iterator[Grid]:
     """The scores; their differences to the baseline; and what the answers look like."""
-    yield _grid("scores", table.rows, table.of_kind("score"), _score)
-    if table.against is not None and len(table.rows) > 1:
+    if scores := table.of_kind("score"):
+        yield _grid("scores", table.rows, scores, _score)
+    if scores and table.against is not None and len(table.rows) > 1:
         others = [row for row in table.rows if row.name != table.against]
-        yield _grid(f"differences to {table.against}", others, table.of_kind("score"), _difference)
+        yield _grid(f"differences to {table.against}", others, scores, _difference)
         if improvements := table.of_kind("improvement"):
             yield _grid(f"improvement over {table.against}", others, improvements, _score)
     yield _grid("the answers", table.rows, table.of_kind("shape"), _shape)
@@ -42,13 +43,14 @@ def grids(table: Table) -> Iterator[Grid]:
 
 def explained(table: Table) -> Iterator[str]:
     """What the numbers are, in sentences."""
-    asked, share = table.asked, f"{100 * table.asked.confidence:g} %"
+    asked, share, scored = table.asked, f"{100 * table.asked.confidence:g} %", table.of_kind("score")
     yield f"{table.examples:,} answers of each system, for {table.users:,} users{table.about and f': {table.about}'}"
-    yield (
-        f"a…b: the {share} interval, percentiles of {asked.samples:,} bootstrap samples of whole users, "
-        f"seed {asked.seed}"
-    )
-    if len(table.rows) > 1:
+    if scored:
+        yield (
+            f"a…b: the {share} interval, percentiles of {asked.samples:,} bootstrap samples of whole users, "
+            f"seed {asked.seed}"
+        )
+    if scored and len(table.rows) > 1:
         yield (
             f"p: approximate randomisation, whole users swapped {asked.samples:,} times, two-sided, adjusted by Holm "
             "over the systems, each score by itself"
@@ -90,15 +92,15 @@ def _shape(cell: Cell, column: Column) -> Entry:
 
 
 def _interval(found: Interval, column: Column, sign: str = "") -> tuple[str, ...]:
-    if not isfinite(found.low):
+    if not (isfinite(found.value) and isfinite(found.low)):
         return ()
     decimals = max(1, column.decimals - 1)
-    return (f"{found.low:{sign}.{decimals}f}…{found.high:{sign}.{decimals}f}",)
+    return (f"{found.low:{sign}z.{decimals}f}…{found.high:{sign}z.{decimals}f}",)
 
 
 def _number(value: float, column: Column, sign: str = "") -> str:
     unit = " %" if column.percent else ""
-    return f"{value:{sign}.{column.decimals}f}{unit}" if isfinite(value) else NOTHING
+    return f"{value:{sign}z.{column.decimals}f}{unit}" if isfinite(value) else NOTHING
 
 
 def readable_p(p: float) -> str:

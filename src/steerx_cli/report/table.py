@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from math import nan
+from math import isfinite, nan
 from typing import Any
 
 import numpy as np
@@ -173,7 +173,9 @@ class _Scored:
     def between(self, value: float, drawn: Numbers) -> Interval:
         """A number with its interval; resamples in which it is not defined say nothing."""
         defined = drawn[np.isfinite(drawn)]
-        return Interval(float(value), *(interval(defined, self.asked.confidence) if len(defined) else (nan, nan)))
+        if not (isfinite(value) and len(defined)):
+            return Interval(float(value), nan, nan)
+        return Interval(float(value), *interval(defined, self.asked.confidence))
 
 
 def tabulate(
@@ -189,7 +191,7 @@ def tabulate(
     base = baseline([*zip(names, systems["method"], strict=True)], asked.against)
     cells = _cells(scored, base, [*scores])
     columns = [_column(measure, "score") for measure in scores.values()]
-    if base is not None:
+    if base is not None and len(names) > 1:
         columns += _improve(scored, base, cells)
     return Table(
         columns=[
@@ -204,7 +206,7 @@ def tabulate(
         against=None if base is None else names[base],
         about=told.about,
         signatures=told.signatures,
-        notes=[*told.notes, *_too_few(len(scored.sums), base, asked)],
+        notes=[*told.notes, *_too_few(scored)],
     )
 
 
@@ -271,7 +273,9 @@ def _improve(scored: _Scored, base: int, cells: Sequence[dict[str, Cell]]) -> It
         yield Column(name, f"{title}{share}", "improvement", 2, percent=True)
 
 
-def _too_few(users: int, base: int | None, asked: Asked) -> Iterator[str]:
+def _too_few(scored: _Scored) -> Iterator[str]:
+    users = len(scored.sums)
     smallest = 2.0 ** (1 - users)
-    if base is not None and smallest > 1 - asked.confidence:
-        yield f"with {users} users no p is below {smallest:.2g}: there are too few of them to tell systems apart"
+    if len(scored.systems) > 1 and smallest > 1 - scored.asked.confidence:
+        of = f"{users} user{'s' if users > 1 else ''}"
+        yield f"with {of} no p is below {smallest:.2g}: there are too few of them to tell systems apart"

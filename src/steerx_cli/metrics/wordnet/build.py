@@ -29,8 +29,9 @@ def lines_of(folder: Path) -> Iterator[str]:
         data = (folder / f"data.{name}").read_text("ascii").splitlines()
         synsets = (synset_words(line) for line in data if not line.startswith(" "))
         yield from sorted({" ".join((part, *words)) for words in synsets if says_something(words)})
-        irregular = (folder / f"{name}.exc").read_text("ascii").splitlines()
-        yield from sorted({" ".join((f"{part}!", *line.split())) for line in irregular})
+        irregular = (line.split() for line in (folder / f"{name}.exc").read_text("ascii").splitlines())
+        bases = {form: base for form, *base in irregular}  # of a form that is there twice, the last counts
+        yield from sorted(" ".join((f"{part}!", form, *base)) for form, base in bases.items())
 
 
 def build(folder: Path, table: Path = TABLE) -> None:

@@ -1,6 +1,6 @@
 """`steerx evaluate`: how close answers come to what the users wrote (section 5.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,9 +11,11 @@ from steerx_cli.core.places import whole_path
 from steerx_cli.core.progress import Progress
 from steerx_cli.core.schemas import GENERATIONS, METRICS, QUERIES
 from steerx_cli.core.scope import Scope
-from steerx_cli.core.sources import Source
+from steerx_cli.core.sources import Source, find_files
 from steerx_cli.core.summary import Summary
-from steerx_cli.lm.models import pinned
+from steerx_cli.lm.models import ModelRequest, pinned
+from steerx_cli.metrics.bleu import Bleu
+from steerx_cli.metrics.punkt import punkt
 from steerx_cli.stages.evaluate.door import refuse_files, refuse_rows
 from steerx_cli.stages.evaluate.settings import Settings
 from steerx_cli.stages.evaluate.systems import System, roles_of, systems_of
@@ -33,15 +35,35 @@ class Compared:
         """Look into all files' provenance."""
         if not files:
             raise SteerxError("there are no answers to score: name files that `steerx generate` writes")
-        wholes: dict[Path, list[Path]] = {}
-        for file in files:
-            wholes.setdefault(whole_path(file), []).append(file)  # a shell names the shards of one one by one
-        return cls(Source(QUERIES, queries), roles_of([Source(GENERATIONS, *some) for some in wholes.values()]))
+        return cls(Source(QUERIES, queries), roles_of([Source(GENERATIONS, *some) for some in _together(files)]))
 
     @property
     def systems(self) -> list[System]:
         """Each strength of each file."""
         return systems_of(self.roles)
+
+
+def _together(files: Sequence[Path]) -> Iterator[list[Path]]:
+    """Each file with its shards, which a shell names one by one; one that is named twice stands there twice."""
+    groups: dict[Path, list[Path]] = {}
+    for place in files:
+        found = find_files(place)
+        parted = len({whole_path(path) for path in found}) > 1  # a pattern for several files, not for shards of one
+        for path in found if parted else [place]:
+            group = groups.setdefault(whole_path(path if parted or not found else found[0]), [])
+            if path in group:
+                yield [path]
+            else:
+                group.append(path)
+    yield from groups.values()
+
+
+def refuse_unusable(settings: Settings) -> None:
+    """Refuse what a metric needs and is not here."""
+    if "bleu" in settings.metrics:
+        Bleu(settings.tokenize)
+    if "meteor" in settings.metrics and settings.meteor_split == "punkt" and not settings.download_punkt:
+        punkt()
 
 
 def prepare(settings: Settings, compared: Compared, scope: Scope) -> Compute:
@@ -52,15 +74,26 @@ def prepare(settings: Settings, compared: Compared, scope: Scope) -> Compute:
     return Scores(settings, compared.systems, list(scorers(settings)))
 
 
+def _judge(model: ModelRequest, scope: Scope) -> tuple[ModelRequest, dict[str, str]]:
+    try:
+        return pinned(model, download=not scope.dry_run)
+    except SteerxError as error:
+        raise SteerxError(
+            f"{error} with --bertscore-model; or leave bertscore out: name other scores with --metric"
+        ) from error
+
+
 def run(settings: Settings, compared: Compared, scope: Scope, progress: Progress) -> Summary:
     """Read, score, write."""
     refuse_files(compared.queries, compared.roles, settings, scope)
     models = {}
     if settings.bertscore:
-        model, models["bertscore"] = pinned(settings.bertscore.model, download=not scope.dry_run)
-        settings = replace(settings, bertscore=replace(settings.bertscore, model=model))
+        model, models["bertscore"] = _judge(settings.bertscore.model, scope)
+        judge = replace(settings.bertscore, model=model, name=models["bertscore"]["id"])
+        settings = replace(settings, bertscore=judge)
     sources = {"queries": compared.queries, **compared.roles}
     job = Job(Work(STAGE, METRICS, "queries", sources, settings.parameters(), models), scope)
     if scope.dry_run:
+        refuse_unusable(settings)
         refuse_rows(compared.queries, compared.roles, compared.systems, settings, scope)
     return job.run(partial(prepare, settings, compared, scope), progress)

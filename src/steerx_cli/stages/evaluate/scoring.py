@@ -28,12 +28,11 @@ from steerx_cli.stages.evaluate.systems import System
 def scorers(settings: Settings) -> Iterator[Scorer]:
     """Load what the metrics need."""
     yield shapes
-    if "rouge1" in settings.metrics:
-        yield each("rouge1", rouge.rouge1)
-    if "rougeL" in settings.metrics:
-        yield each("rougeL", rouge.rouge_l)
+    by_words = {"rouge1": rouge.rouge1, "rougeL": rouge.rouge_l}
+    if asked := {name: of for name, of in by_words.items() if name in settings.metrics}:
+        yield each(**asked)
     if "meteor" in settings.metrics:
-        yield each("meteor", Meteor(settings.meteor_split, settings.download_punkt).score)
+        yield each(meteor=Meteor(settings.meteor_split, settings.download_punkt).score)
     if "bleu" in settings.metrics:
         yield by_bleu(settings.tokenize)
     if settings.needs(("rouge1", "rougeL", "bleu")):

@@ -29,6 +29,7 @@ class BertScoreSettings:
     model: ModelRequest
     layer: int
     batch_tokens: int = 8192
+    name: str = ""  # its id, or its folder's own last name, once that is known
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ class Settings:
         looked_at: dict[str, object] = {"split": self.split, "metrics": list(self.metrics)}
         if self.task and self.needs((*OF_LABELS, *OF_RATINGS)):
             looked_at |= {"task": self.task.name, "labels": list(self.labels), "ratings": list(self.ratings)}
+        if self.bertscore:
+            looked_at["batch_tokens"] = self.bertscore.batch_tokens
         return looked_at | {"signatures": [f"{name}[{of}]" for name, of in self.signatures().items()]}
 
     def signatures(self) -> Mapping[str, str]:
@@ -101,4 +104,4 @@ class Settings:
             return ""
         versions = "|".join(f"{name}{version(name)}" for name in ("bert-score", "transformers"))
         model = self.bertscore.model
-        return f"{model.name}|L{self.bertscore.layer}|no-idf|raw|{model.dtype}|{versions}"
+        return f"{self.bertscore.name}|L{self.bertscore.layer}|no-idf|raw|{model.dtype}|{versions}"

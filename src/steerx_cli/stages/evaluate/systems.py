@@ -12,6 +12,8 @@ from steerx_cli.core.sources import Source
 # What changes how much is done at once or for whom, and never what is written; strengths are a row's own.
 _NO_DIFFERENCE = {"chunk_users", "limit", "batch_size", "batch_tokens", "over", "method", *SIGNS}
 
+MADE = "made"  # what parts files that nothing else parts
+
 
 @dataclass(frozen=True)
 class System:
@@ -25,7 +27,7 @@ class System:
 
 
 def roles_of(files: Sequence[Source]) -> dict[str, Source]:
-    """The files by what they are: the method, and as few of the parameters as tell it from the method's other files.
+    """The files by what they are: the method, and those of the parameters that tell it from the method's other files.
 
     Methods come in their usual order, a method's files as they are given.
     """
@@ -51,7 +53,7 @@ def _strengths(role: str, file: Source) -> Iterator[System]:
     strength = STRENGTHS.get(method)
     for value in parameters.get(strength, [None]) if strength else [None]:
         head, _, rest = role.partition(", ")
-        sign = "" if strength is None else f" {SIGNS[strength]} {value:g}"
+        sign = "" if strength is None else f" {SIGNS[strength]} {value:.15g}"
         name = f"{head}{sign}{rest and f', {rest}'}"
         of = {strength: value} if strength else {}
         yield System(name, role, method, of.get("lam"), of.get("gamma2"))
@@ -70,9 +72,11 @@ def _roles(method: str, files: Sequence[Source]) -> list[str]:
 
 
 def _telling(traits: Sequence[Mapping[str, str]]) -> list[str]:
-    """As few names of traits as part all that can be parted, the first that part anything."""
+    """Names of traits that together part all that can be parted, none that parts nothing more."""
     told: list[str] = []
-    for key in dict.fromkeys(key for trait in traits for key in trait):
+    last = ("seed", MADE)
+    keys = dict.fromkeys(key for trait in traits for key in trait if key not in last)
+    for key in (*keys, *last):
         parted = len({_seen(trait, told) for trait in traits})
         if len({_seen(trait, [*told, key]) for trait in traits}) > parted:
             told.append(key)
@@ -98,4 +102,4 @@ def _traits(footer: Footer) -> dict[str, str]:
             collect(lineage[parent], "" if role in ("effects", "scores") else f"{role} ")
 
     collect(lineage[footer.fingerprint], "")
-    return found | {"made": footer.fingerprint[:8]}
+    return found | {MADE: footer.fingerprint[:8]}
