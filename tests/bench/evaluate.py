@@ -124,7 +124,14 @@ def of_words(runs: int) -> OfWords:
     reader = stand_in if real is None else real
 
     def clear() -> None:
-        for cached in (rouge.words_of, treebank.words_of, meteor.stem, wordnet.synonyms, stand_in.synsets):
+        for cached in (
+            rouge.words_of,
+            rouge._places_of,
+            treebank.words_of,
+            meteor.stem,
+            wordnet.synonyms,
+            stand_in.synsets,
+        ):
             cached.cache_clear()
 
     turns = Turns(runs, clear)
