@@ -67,7 +67,7 @@ def children() -> ForkServerContext:
     """A server that makes processes quickly, from a copy of Python in which all that a stage imports is there."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["steerx_cli.stages.retrieve", "steerx_cli.tools.import_.work", "pandas", "pyarrow.acero"]
+        ["steerx_cli.stages.retrieve", "steerx_cli.tools.import_.work", "pandas", "pyarrow.acero", "pytest"]
     )
     return context
 

@@ -188,7 +188,7 @@ def test_a_tokenizer_or_a_model_that_is_not_there_is_told_of_when_it_is_needed(
 ) -> None:
     monkeypatch.setenv("NLTK_DATA", str(tmp_path))
     monkeypatch.setattr("nltk.data.path", [])
-    with pytest.raises(SteerxError, match="--meteor-split simple"):
+    with pytest.raises(SteerxError, match=r"Meteor\(split=\"simple\"\)"):
         value(Meteor(), ANSWERS, REFERENCES)
     with pytest.raises(SteerxError, match="sacrebleu has no tokenizer"):
         value(Bleu("14a"), ANSWERS, REFERENCES)

@@ -1,10 +1,12 @@
 """Sentences, against NLTK's own Punkt, and what is said where its model is not at hand."""
 
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import nltk.data
 import nltk.downloader
@@ -173,6 +175,7 @@ def test_a_model_is_fetched_only_where_that_is_allowed_and_none_is_there(
 
     def download(self: object, what: str, **how: Any) -> bool:
         asked.append(what)
+        how.pop("print_error_to").write("[nltk_data] nothing of this is shown")
         assert how == {"quiet": True, "raise_on_error": True}
         copied(material, nowhere)
         return True
@@ -203,3 +206,27 @@ def test_a_fetch_that_brings_nothing_is_told_of(nowhere: Path, monkeypatch: pyte
     monkeypatch.setattr(nltk.downloader.Downloader, "download", lambda *_, **__: True)
     with pytest.raises(SteerxError, match="has no punkt_tab here"):
         punkt.punkt(download=True)
+
+
+def test_another_model_has_its_fingerprint_in_its_name(
+    nowhere: Path, material: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert punkt.name() == "punkt", "the one that would be fetched"
+    copied(material, nowhere)
+    assert punkt.name() == "punkt"
+    file = nowhere / ENGLISH / "abbrev_types.txt"
+    file.write_text(file.read_text() + "zzz\n")
+    assert re.fullmatch(r"punkt:[0-9a-f]{8}", punkt.name())
+
+
+@pytest.mark.parametrize("error", [OSError("no route"), ValueError("x"), SyntaxError("no XML"), BadZipFile("bad")])
+def test_a_fetch_that_fails_is_one_sentence(nowhere: Path, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(self: object, what: str, **how: Any) -> bool:
+        raise error
+
+    monkeypatch.setattr(nltk.downloader.Downloader, "download", download)
+    with pytest.raises(SteerxError) as raised:
+        punkt.punkt(download=True)
+    assert str(raised.value) == (
+        f"NLTK's punkt_tab cannot be fetched ({error}): copy it to a folder of NLTK_DATA, or take --meteor-split simple"
+    )

@@ -59,6 +59,33 @@ def worlds(seed: int, taste: float) -> Drawn:
 # --- swaps ------------------------------------------------------------------------------------------------------------
 
 
+def test_a_difference_that_is_not_defined_has_no_p() -> None:
+    one, other = ones(np.array([1.0, 2, 3])), ones(np.array([1.0, np.inf, 3]))
+    ways: Mapping[str, tuple[slice, Value]] = {"m": (slice(None), mean), "n": (slice(1, 2), lambda sums: sums[..., 0])}
+    with np.errstate(all="ignore"):
+        assert Swapped(99, 0).p_values(other, other, ways) == {"n": 1.0}
+        assert Swapped(99, 0).p_values(one, other, {"m": ways["m"]}) == {}
+
+
+def test_a_swap_after_which_nothing_is_defined_is_no_smaller_difference() -> None:
+    one, other = np.array([[4.0, 1], [0, 1]]), np.array([[0.0, 1], [1, 1]])
+
+    def log(sums: Numbers) -> Numbers:
+        with np.errstate(all="ignore"):
+            return np.log(sums[..., 0])
+
+    swapped = Swapped(999, 0).p_values(one, other, {"m": (slice(None), log)})["m"]
+    assert swapped == 1.0, (
+        "swapped in part, one of them has the logarithm of 0; swapped in whole, they are as far apart"
+    )
+
+
+def test_a_seed_may_be_any_whole_number() -> None:
+    sums = ones(np.arange(9.0))
+    assert resampled(sums, 5, -1).shape == (5, 2)
+    assert 0 < p_of(sums, sums + 1, seed=-(2**70)) <= 1
+
+
 def test_chance_passes_for_a_difference_of_means_as_often_as_it_should() -> None:
     chance, draw = np.random.default_rng(10), worlds(1, taste=0.5)
     found = []

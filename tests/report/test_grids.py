@@ -232,3 +232,10 @@ def test_a_dash_has_no_interval() -> None:
 def test_large_counts_are_readable() -> None:
     rows = frame(system("a", users(600, 2), bleu_counts=[counts(2)] * 1200))
     assert next(explained(compare(rows, "bleu", samples=100))) == "1,200 answers of each system, for 600 users"
+
+
+def test_a_number_without_end_is_short() -> None:
+    measure = replace(METEOR, name="mae", title="MAE", lower_is_better=True)
+    (grid,) = (g for g in grids(of_cells(measure, Cell(Interval(5.6e199, 1.0, 6e199)))) if g.title == "scores")
+    assert grid.entries == [[Entry("5.6e+199", ("1…6e+199",))]]
+    assert entry(by_title(of_cells(measure, Cell(Interval(inf, 1.0, 2.0))))["scores"], "a", "MAE").text == NOTHING

@@ -643,3 +643,26 @@ def test_too_few_users_to_tell_anything_are_told_of() -> None:
     assert notes(6) == ["empty: 1"]
     assert len(notes(6, confidence=0.99)) == 2
     assert notes(5, names="a") == ["empty: 1"]
+    assert notes(1, names="a") == ["empty: 1", "with one user intervals say nothing"]
+
+
+def test_samples_that_have_no_number_are_told_of() -> None:
+    rows = frame(system("non-perso", users(3), meteor=[0.0, 0.0, 0.5]), system("rag", users(3), meteor=[0.1, 0.2, 0.9]))
+    table = compare(rows, "meteor", samples=200)
+    (note,) = (note for note in table.notes if note.startswith("Impr. (1 of 4): up to "))
+    undefined = cell(table, "rag", "impr").score.undefined
+    assert 0 < undefined < 200
+    assert note == f"Impr. (1 of 4): up to {undefined} of 200 samples have none, and intervals leave them out"
+
+
+def test_ratings_without_end_have_no_p_and_no_interval() -> None:
+    rows = frame(
+        system("non-perso", users(8), rating=[1.0] * 7 + [5e199], true_rating=3.0),
+        system("rag", users(8), rating=[2.0] * 8, true_rating=3.0),
+    )
+    table = compare(rows, "mae", "rmse", samples=100)
+    for name in ("non-perso", "rag"):
+        assert cell(table, name, "rmse").p is None
+        assert cell(table, name, "rmse").p_holm is None
+    assert cell(table, "rag", "rmse").score.value == 1.0
+    assert np.isinf(cell(table, "non-perso", "rmse").score.value)

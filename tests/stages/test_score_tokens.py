@@ -44,7 +44,7 @@ def key_of(row: Row) -> tuple[object, ...]:
     return row["user_id"], row["query_id"], row["item_id"], row["lam"], row["gamma2"]
 
 
-def check(rows: list[Row], tables: World, how: Measure, plain: Plain, close: float = 1e-5) -> None:
+def check(rows: list[Row], tables: World, how: Measure, plain: Plain, close: float = 1e-5, of_delta: float = 0) -> None:
     """Every token and both of its probabilities are the oracle's, given the others in the order that the row names."""
     asked = {(row["user_id"], row["query_id"]): row for row in tables["queries"]}
     own = {(row["user_id"], row["item_id"]): row for row in tables["histories"]}
@@ -61,9 +61,9 @@ def check(rows: list[Row], tables: World, how: Measure, plain: Plain, close: flo
         assert row["token_ids"] == expected.tokens.ids
         assert list(zip(row["starts"], row["ends"], strict=True)) == expected.tokens.offsets
         assert row["tokens"] == [row["response"][start:end] for start, end in expected.tokens.offsets]
-        assert row["log_p_history"] == pytest.approx(expected.informed.tolist(), rel=0, abs=1e-5)
-        assert row["log_p_empty"] == pytest.approx(expected.empty.tolist(), rel=0, abs=1e-5)
-        assert row["delta"] == pytest.approx(expected.delta.tolist(), rel=0, abs=close)
+        assert row["log_p_history"] == pytest.approx(expected.informed.tolist(), rel=0, abs=close)
+        assert row["log_p_empty"] == pytest.approx(expected.empty.tolist(), rel=0, abs=close)
+        assert row["delta"] == pytest.approx(expected.delta.tolist(), rel=0, abs=of_delta or close)
         assert (row["context_cut"], row["response_cut"]) == (0, 0)
         told += expected.delta.abs().tolist()
     assert max(told) > 0.1, "the others make no difference, and nothing is shown"
@@ -142,9 +142,10 @@ def test_every_effect_of_a_model_that_learnt_is_that_of_two_plain_passes(
     tables = world({"a": STORIES})
     rows, _ = effects(write(tmp_path, tables), material / "stories260K", **options)
     check_others(rows, tables, replace(REVIEW, **options))
-    # What it answers as a generation it was not taught: both log p are held to 1e-5, so that Δ is to twice that.
-    close = 2e-5 if options.get("over") == "generations" else 1e-5
-    check(rows, tables, replace(REVIEW, **options), Plain.load(material / "stories260K"), close)
+    # What it answers as a generation it was not taught, and float32 has fewer digits for it: on some processors a log p
+    # of it is off by 1.6e-5. Both are held to 2e-5 there, so that Δ is to twice that.
+    bounds = (2e-5, 4e-5) if options.get("over") == "generations" else ()
+    check(rows, tables, replace(REVIEW, **options), Plain.load(material / "stories260K"), *bounds)
 
 
 @pytest.mark.parametrize("options", [{}, {"context": "all", "context_order": "tree"}], ids=named)

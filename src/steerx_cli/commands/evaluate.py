@@ -34,7 +34,7 @@ TABLE = "The table"
 WITH_ANSWERS = (
     *("metric", "split", "tokenize", "meteor_split", "download_punkt", "task", "queries", "output", "overwrite"),
     *("bertscore_layer", "revision", "dtype", "device", "batch_tokens", "trust_remote_code", "pickled"),
-    *("limit", "shard", "chunk_users", "dry_run"),
+    *("limit", "shard", "chunk_users", "dry_run", "run", "data"),
 )
 
 
@@ -46,7 +46,7 @@ class Judge(Model):
         str | None,
         typer.Option(
             "--bertscore-model",
-            help="A Hugging Face id, or a local folder, for BERTScore; the options below are of it.",
+            help="A Hugging Face id, or a local folder, for BERTScore; --revision to --pickled are of it.",
             metavar="ID_OR_PATH",
             rich_help_panel=MODEL,
         ),
@@ -135,7 +135,13 @@ def evaluate(
     ] = None,
     samples: Annotated[
         int,
-        typer.Option("--samples", help="How often users are drawn, and swapped.", min=100, rich_help_panel=TABLE),
+        typer.Option(
+            "--samples",
+            help="How often users are drawn, and swapped.",
+            min=100,
+            max=1_000_000,
+            rich_help_panel=TABLE,
+        ),
     ] = 10_000,
     confidence: Annotated[
         float,
@@ -165,9 +171,9 @@ def evaluate(
 
     A system is a method with its parameters. Every score has an interval, every difference a p, by whole users.
 
-    rouge1, rougeL, meteor, bleu, bertscore   how near a text comes to the user's own, higher is nearer
-    accuracy, macro-f1, mcc                   of labels (LaMP-1, LaMP-2)
-    mae, rmse                                 of ratings (LaMP-3), lower is nearer
+    of texts    rouge1, rougeL, meteor, bleu, bertscore
+    of labels   accuracy, macro-f1, mcc (LaMP-1, LaMP-2)
+    of ratings  mae, rmse (LaMP-3), lower is better
 
     Impr. is the paper's: the mean relative gain of rouge1, meteor, bleu and bertscore over --against.
 
@@ -184,13 +190,13 @@ def evaluate(
         return
     from steerx_cli.lm.templates import load_task
     from steerx_cli.stages.evaluate import Compared, run
-    from steerx_cli.stages.evaluate.settings import Settings, fitting
+    from steerx_cli.stages.evaluate.settings import Settings, metrics_of, task_of
 
     files = generations or answers_in(common.run)
     compared = Compared.open(common.input("queries", queries), files)
     baseline([(system.name, system.method) for system in compared.systems], against)
-    about = load_task(task) if task else None
-    chosen = tuple(dict.fromkeys(metric or fitting(about)))
+    about = task_of(compared.tasks, load_task(task) if task else None, typed=is_typed(typed, "task"))
+    chosen = metrics_of(about, metric or (), typed=is_typed(typed, "metric"))
     settings = Settings(
         metrics=chosen,
         split=split,
@@ -235,6 +241,8 @@ def _show(metrics: Path, asked: "Asked", output_format: str) -> None:
 
 def answers_in(run: Path) -> list[Path]:
     """All files of answers of a run folder, the methods in their order; the shards of one stand for it."""
+    if not any(run.glob("generations-*.parquet")):
+        raise SteerxError(f"{run} has no generations-….parquet to score: name files that `steerx generate` writes")
     names = {re.sub(r"-\d{5}-of-\d{5}$", "", path.stem) for path in run.glob("generations-*.parquet")}
     return [find_input(name, None, run, None) for name in sorted(names, key=_in_order)]
 

@@ -38,20 +38,20 @@ class Bleu:
         return Scored(found.score, [found.sys_len, found.ref_len, *found.counts, *found.totals])
 
 
-def signature(tokenize: str) -> str:
-    """sacrebleu's own, of a corpus with one reference for each answer."""
-    import sacrebleu
+def signature(tokenize: str, *, of_sentences: bool = False) -> str:
+    """sacrebleu's own, of a corpus with one reference for each answer, or of each answer."""
+    bleu = _loaded(tokenize, of_sentences)
+    bleu.corpus_score([""], [[""]])  # only then does it know how many references there are
+    return str(bleu.get_signature())
 
-    return f"nrefs:1|case:mixed|eff:no|tok:{tokenize}|smooth:exp|version:{sacrebleu.__version__}"
 
-
-def _loaded(tokenize: str) -> "BLEU":
+def _loaded(tokenize: str, of_sentences: bool = True) -> "BLEU":
     from sacrebleu.metrics.bleu import BLEU
 
     if tokenize not in BLEU.TOKENIZERS:
         raise SteerxError(f"sacrebleu has no tokenizer {tokenize!r}: choose {', '.join(sorted(BLEU.TOKENIZERS))}")
     try:
-        return BLEU(tokenize=tokenize, effective_order=True)
+        return BLEU(tokenize=tokenize, effective_order=of_sentences)
     except (ImportError, RuntimeError, OSError) as error:  # MeCab or sentencepiece is not there, or no model of it
         said = " ".join(str(error).split())
         raise SteerxError(f"sacrebleu's tokenizer {tokenize} cannot be used here ({said}): choose another") from error

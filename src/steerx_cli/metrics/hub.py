@@ -19,7 +19,7 @@ import polars as pl
 from datasets import Features, Value
 
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.metrics import bertscore, labels, meteor, rouge, scorers
+from steerx_cli.metrics import bertscore, labels, meteor, punkt, rouge, scorers
 from steerx_cli.metrics.measures import Measure, score_measures
 
 
@@ -105,7 +105,13 @@ class Meteor(SteerxMetric):
         self._how = split, download
 
     def _load(self) -> scorers.Scorer:
-        return scorers.each(meteor=meteor.Meteor(*self._how).score)
+        split, download = self._how
+        if split == "punkt" and not download and punkt.find_model() is None:
+            raise SteerxError(
+                "NLTK's data has no punkt_tab here: Meteor(download=True) fetches it, NLTK_DATA names a folder with "
+                'it, and Meteor(split="simple") does without, under its own name'
+            )
+        return scorers.each(meteor=meteor.Meteor(split, download).score)
 
 
 class Bleu(SteerxMetric):

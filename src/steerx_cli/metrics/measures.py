@@ -70,24 +70,25 @@ def _of_ratings(
     return Measure(name, title, columns, _mean_of(by=by), value, lower_is_better=True)
 
 
-def _of_labels(name: str, title: str, value: Callable[[Numbers], Numbers], known: Sequence[str]) -> Measure:
-    def parts(rows: pl.DataFrame) -> Numbers:
-        return labels.table(rows["label"].to_list(), rows["true_label"].to_list(), known)
-
+def _of_labels(name: str, title: str, value: Callable[[Numbers], Numbers], parts: Parts) -> Measure:
     return Measure(name, title, ("label", "true_label"), parts, value)
 
 
 def score_measures(known_labels: Sequence[str] = ()) -> dict[str, Measure]:
     """All that `--metric` names; those of labels need to know which there are."""
+
+    def table(rows: pl.DataFrame) -> Numbers:
+        return labels.table(rows["label"].to_list(), rows["true_label"].to_list(), known_labels)
+
     found = (
         _scores("rouge1", "ROUGE-1"),
         _scores("rougeL", "ROUGE-L"),
         _scores("meteor", "METEOR"),
         Measure("bleu", "BLEU", ("bleu_counts",), _counts, bleu.of_corpora, bleu.of_corpus, decimals=2),
         _scores("bertscore", "BERTScore"),
-        _of_labels("accuracy", "Accuracy", labels.accuracy, known_labels),
-        _of_labels("macro-f1", "Macro F1", labels.macro_f1, known_labels),
-        _of_labels("mcc", "MCC", labels.matthews, known_labels),
+        _of_labels("accuracy", "Accuracy", labels.accuracy, table),
+        _of_labels("macro-f1", "Macro F1", labels.macro_f1, table),
+        _of_labels("mcc", "MCC", labels.matthews, table),
         _of_ratings("mae", "MAE", _error, _ratio),
         _of_ratings("rmse", "RMSE", lambda rows: _error(rows) ** 2, _root_ratio),
     )

@@ -42,7 +42,7 @@ class Meteor:
 
 def signature(split: str) -> str:
     """Which METEOR it is."""
-    return f"nltk3.9|{split}+ptb|{wordnet.VERSION}"
+    return f"nltk3.9|{punkt.name() if split == 'punkt' else split}+ptb|{wordnet.VERSION}"
 
 
 def score(answer: Sequence[str], reference: Sequence[str]) -> float:

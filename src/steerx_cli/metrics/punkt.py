@@ -5,10 +5,13 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+from zipfile import BadZipFile
 
 from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.provenance import fingerprint
 
 if TYPE_CHECKING:
     from nltk.tokenize.punkt import PunktParameters
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 Split: TypeAlias = Callable[[str], Iterable[str]]
 
 _MODEL = Path("tokenizers", "punkt_tab", "english")  # in a folder of NLTK's data
+_PARTS = ("abbrev_types.txt", "collocations.tab", "ortho_context.tab", "sent_starters.txt")
+_PUBLISHED = "f30f19ba6822ae7eeb480272f13a3b79e2a5c5e80baa67e5ad64b4189c6fcba4"
 _AFTER_AN_END = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -39,6 +44,15 @@ def punkt(download: bool = False) -> Split:
     return _splitter(folder)
 
 
+def name() -> str:
+    """`punkt` for the model that NLTK publishes, or none that is there yet; with its fingerprint for any other."""
+    folder = find_model()
+    found = (
+        None if folder is None else fingerprint([(folder / part).read_text("utf-8").splitlines() for part in _PARTS])
+    )
+    return "punkt" if found in (None, _PUBLISHED) else f"punkt:{found[:8]}"
+
+
 def find_model() -> Path | None:
     """Where NLTK keeps its data, the model's folder there."""
     return next((folder for root in _roots() if (folder := root / _MODEL).is_dir()), None)
@@ -56,8 +70,13 @@ def _download() -> None:
 
     fetcher = Downloader()
     try:
-        fetcher.download("punkt_tab", quiet=True, raise_on_error=True)
-    except (OSError, ValueError) as error:
+        fetcher.download("punkt_tab", quiet=True, raise_on_error=True, print_error_to=StringIO())
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        BadZipFile,
+    ) as error:  # a page that is no list of packages is a SyntaxError
         raise SteerxError(
             f"NLTK's punkt_tab cannot be fetched ({error}): copy it to a folder of NLTK_DATA, or take "
             "--meteor-split simple"

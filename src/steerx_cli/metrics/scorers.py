@@ -57,6 +57,10 @@ def by_rating(lowest: int, highest: int) -> Scorer:
         unread = [labels.number_of(answer) is None for answer in answers]
         tally["answers that are no rating, and count as the worst"] += sum(unread)
         true = list(map(float, references))
+        numbers = [number for answer in answers if (number := labels.number_of(answer)) is not None]
+        tally["ratings outside the scale, which count as they are"] += sum(
+            not lowest <= number <= highest for number in numbers
+        )
         found = [labels.rating_of(answer, of, lowest, highest) for answer, of in zip(answers, true, strict=True)]
         return {"rating": found, "true_rating": true}
 
@@ -97,9 +101,7 @@ def shapes(answers: Sequence[str], references: Sequence[str], tally: Tally) -> C
     """How long the answers are, and whether they go round in circles."""
     found = list(map(shape.words_of, answers))
     empty = [not answer.strip() for answer in answers]
-    tally["answers"] += len(answers)
     tally["empty answers, which score 0"] += sum(empty)
-    tally["blank references, against which everything scores 0"] += sum(not text.strip() for text in references)
     return {
         "empty": empty,
         "words": list(map(len, found)),
@@ -109,9 +111,7 @@ def shapes(answers: Sequence[str], references: Sequence[str], tally: Tally) -> C
     }
 
 
-def look_for_foreign(answers: Sequence[str], references: Sequence[str], tally: Tally) -> Columns:
-    """Tell of texts that ROUGE, and BLEU's 13a, cannot judge."""
-    for what, texts in (("answers", answers), ("references", references)):
-        told = f"{what} mostly outside ASCII, of which ROUGE sees little, and BLEU unless another --tokenize is named"
-        tally[told] += sum(map(shape.is_foreign, texts))
-    return {}
+def foreign(what: str, texts: Sequence[str]) -> Tally:
+    """How many of some texts ROUGE, and BLEU's 13a, cannot judge."""
+    told = f"{what} mostly outside ASCII, of which ROUGE sees little, and BLEU unless another --tokenize is named"
+    return Counter({told: sum(map(shape.is_foreign, texts))})

@@ -38,7 +38,7 @@ def resampled(sums: Numbers, trials: int, seed: int) -> Numbers:
 
     The same seed draws the same users, so what is drawn for two systems can be compared.
     """
-    users, draw = len(sums), np.random.default_rng([seed, 1])
+    users, draw = len(sums), np.random.default_rng([seed % 2**64, 1])
     flat = sums.reshape(users, -1)
     drawn = (draw.multinomial(users, np.full(users, 1 / users), size) @ flat for size in _blocks(trials, users))
     return np.concatenate(list(drawn)).reshape(trials, *sums.shape[1:])
@@ -60,17 +60,22 @@ class Swapped:
     seed: int
 
     def p_values(self, one: Numbers, other: Numbers, measures: Mapping[str, tuple[slice, Value]]) -> dict[str, float]:
-        """p for each measure, which has its own columns of [users, parts]; swaps are the same for all of them."""
-        draw = np.random.default_rng([self.seed, 2])
+        """p for each measure, which has its own columns of [users, parts]; swaps are the same for all of them.
+
+        A difference that is not defined has none.
+        """
+        draw = np.random.default_rng([self.seed % 2**64, 2])
         difference = other - one
         totals = one.sum(0), other.sum(0)
         real = {name: abs(value(totals[1][at]) - value(totals[0][at])) for name, (at, value) in measures.items()}
+        measures = {name: way for name, way in measures.items() if np.isfinite(real[name])}
         reached = dict.fromkeys(measures, 0)
         for size in _blocks(self.trials, len(one)):
             moved = draw.integers(0, 2, (size, len(one)), np.int8).astype(np.float64) @ difference
             for name, (at, value) in measures.items():
                 swapped = abs(value(totals[1][at] - moved[:, at]) - value(totals[0][at] + moved[:, at]))
-                reached[name] += int((swapped >= real[name] * (1 - _EQUAL) - _NOTHING).sum())
+                # What is not defined is no smaller difference.
+                reached[name] += int((~(swapped < real[name] * (1 - _EQUAL) - _NOTHING)).sum())
         return {name: (1 + count) / (1 + self.trials) for name, count in reached.items()}
 
 

@@ -6,6 +6,7 @@ from math import isfinite
 
 from steerx_cli.report.table import Cell, Column, Interval, Row, Table
 
+_LARGE = 1e6  # from here on digits say nothing
 NOTHING = "–"  # what is not defined, or not asked for
 
 
@@ -95,11 +96,15 @@ def _interval(found: Interval, column: Column, sign: str = "") -> tuple[str, ...
     if not (isfinite(found.value) and isfinite(found.low)):
         return ()
     decimals = max(1, column.decimals - 1)
+    if max(abs(found.low), abs(found.high)) >= _LARGE:
+        return (f"{found.low:{sign}.2g}…{found.high:{sign}.2g}",)
     return (f"{found.low:{sign}z.{decimals}f}…{found.high:{sign}z.{decimals}f}",)
 
 
 def _number(value: float, column: Column, sign: str = "") -> str:
     unit = " %" if column.percent else ""
+    if abs(value) >= _LARGE and isfinite(value):
+        return f"{value:{sign}.3g}{unit}"
     return f"{value:{sign}z.{column.decimals}f}{unit}" if isfinite(value) else NOTHING
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.metrics.measures import SENTENCE_BLEU, SHAPES, Measure, score_measures
+from steerx_cli.metrics.measures import SENTENCE_BLEU, SHAPES, Measure, Parts, score_measures
 from steerx_cli.metrics.statistics import IMPROVED, Numbers, Swapped, holm, improvement, interval, resampled, user_sums
 
 
@@ -32,6 +32,7 @@ class Interval:
     value: float
     low: float
     high: float
+    undefined: int = 0  # resamples that have no such number, which it leaves out
 
 
 @dataclass(frozen=True)
@@ -116,14 +117,17 @@ class _Scored:
     def of(cls, rows: pl.DataFrame, systems: Sequence[str], measures: Mapping[str, Measure], asked: Asked) -> "_Scored":
         """Add up what is in the rows, which name the examples in one order under each system."""
         users = {user: at for at, user in enumerate(rows["user_id"].unique(maintain_order=True))}
-        sums, parts = [], dict[str, slice]()
+        distinct = dict.fromkeys(
+            measure.parts for measure in measures.values()
+        )  # those of labels have theirs in common
+        sums, places = [], dict[Parts, slice]()
         for system in systems:
             own = rows.filter(pl.col("system") == system)
-            found = {name: measure.parts(own) for name, measure in measures.items()}
-            ends = np.cumsum([0, *(each.shape[1] for each in found.values())]).tolist()
-            parts = {name: slice(*at) for name, at in zip(found, pairwise(ends), strict=True)}
-            sums.append(user_sums(np.concatenate([*found.values()], 1), [users[u] for u in own["user_id"]], len(users)))
-        return cls(np.stack(sums, 1), parts, measures, asked)
+            found = [parts(own) for parts in distinct]
+            ends = np.cumsum([0, *(each.shape[1] for each in found)]).tolist()
+            places = {parts: slice(*at) for parts, at in zip(distinct, pairwise(ends), strict=True)}
+            sums.append(user_sums(np.concatenate(found, 1), [users[user] for user in own["user_id"]], len(users)))
+        return cls(np.stack(sums, 1), {name: places[of.parts] for name, of in measures.items()}, measures, asked)
 
     @property
     def systems(self) -> range:
@@ -149,7 +153,7 @@ class _Scored:
         ways = {name: (self.parts[name], self.measures[name].value) for name in names}
         swapped = Swapped(self.asked.samples, self.asked.seed)
         found = {at: swapped.p_values(self.sums[:, one], self.sums[:, at], ways) for at in self.systems if at != one}
-        return {name: {at: p[name] for at, p in found.items()} for name in names}
+        return {name: {at: p[name] for at, p in found.items() if name in p} for name in names}
 
     def best(self, name: str) -> list[int]:
         """The systems with the best value of a measure."""
@@ -173,11 +177,13 @@ class _Scored:
     def between(self, value: float, drawn: Numbers) -> Interval:
         """A number with its interval; resamples in which it is not defined say nothing."""
         defined = drawn[np.isfinite(drawn)]
+        undefined = drawn.size - len(defined)
         if not (isfinite(value) and len(defined)):
-            return Interval(float(value), nan, nan)
-        return Interval(float(value), *interval(defined, self.asked.confidence))
+            return Interval(float(value), nan, nan, undefined)
+        return Interval(float(value), *interval(defined, self.asked.confidence), undefined)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a rating may be as large as a float, and its square without end
 def tabulate(
     rows: pl.DataFrame, metrics: Sequence[str], labels: Sequence[str], asked: Asked, told: Told = NOTHING
 ) -> Table:
@@ -206,7 +212,7 @@ def tabulate(
         against=None if base is None else names[base],
         about=told.about,
         signatures=told.signatures,
-        notes=[*told.notes, *_too_few(scored)],
+        notes=[*told.notes, *_too_few(scored), *_gaps(columns, cells, asked)],
     )
 
 
@@ -273,8 +279,18 @@ def _improve(scored: _Scored, base: int, cells: Sequence[dict[str, Cell]]) -> It
         yield Column(name, f"{title}{share}", "improvement", 2, percent=True)
 
 
+def _gaps(columns: Sequence[Column], cells: Sequence[Mapping[str, Cell]], asked: Asked) -> Iterator[str]:
+    """Which intervals leave resamples out."""
+    for column in columns:
+        undefined = (own[column.name].score.undefined for own in cells if column.name in own)
+        if most := max(undefined, default=0):
+            yield f"{column.title}: up to {most:,} of {asked.samples:,} samples have none, and intervals leave them out"
+
+
 def _too_few(scored: _Scored) -> Iterator[str]:
     users = len(scored.sums)
+    if users == 1:
+        yield "with one user intervals say nothing"
     smallest = 2.0 ** (1 - users)
     if len(scored.systems) > 1 and smallest > 1 - scored.asked.confidence:
         of = f"{users} user{'s' if users > 1 else ''}"

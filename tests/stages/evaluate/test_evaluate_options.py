@@ -171,7 +171,7 @@ def test_a_shard_alone_is_refused(steerx: Steerx) -> None:
 
 def test_a_folder_without_answers_is_a_sentence(steerx: Steerx, here: Path) -> None:
     (here / "empty").mkdir()
-    sentence = "there are no answers to score: name files that `steerx generate` writes"
+    sentence = "empty has no generations-….parquet to score: name files that `steerx generate` writes"
     assert refused(steerx, "--run", "empty", *ROUGE) == sentence
 
 
@@ -196,10 +196,8 @@ def test_an_unknown_metric_is_refused(steerx: Steerx) -> None:
 @pytest.mark.parametrize(
     ("metric", "task", "told", "example"),
     [
-        ("accuracy", (), "accuracy is of labels, and no task has none", "labels, such as lamp-2"),
-        ("mcc", ("--task", "lamp-3"), "mcc is of labels, and the task lamp-3 has none", "labels, such as lamp-2"),
+        ("accuracy", (), "accuracy is of labels, and the task review has none", "labels, such as lamp-2"),
         ("rmse", ("--task", "review"), "rmse is of ratings, and the task review has none", "ratings, such as lamp-3"),
-        ("mae", ("--task", "lamp-1"), "mae is of ratings, and the task lamp-1 has none", "ratings, such as lamp-3"),
     ],
 )
 def test_metrics_of_labels_and_ratings_need_a_task_with_them(
@@ -234,6 +232,21 @@ def test_metrics_are_by_default_those_that_fit_the_task(steerx: Steerx, task: Pa
         assert scores == ([1.0, 0.5, 0.0] if name == "lamp-1" else [0.0, 0.0])
 
 
+def test_the_task_is_that_of_the_answers(steerx: Steerx, task: Path, here: Path) -> None:
+    run = ("--run", "runs/lamp-1", "--dry-run")
+    (here / "mine.toml").write_text('task = "review"\n[evaluate]\nmetric = ["rouge1", "bleu"]\n')
+    for given in ((), ("--task", "lamp-1"), ("--preset", "mine.toml")):
+        assert told(steerx, *run, *given)["parameters"]["metrics"] == ["accuracy", "macro-f1", "mcc"]
+    typed = told(steerx, *run, "--preset", "mine.toml", "--metric", "rouge1")["parameters"]
+    assert typed["metrics"] == ["rouge1"], "what is typed holds"
+    (here / "mine.toml").write_text('[evaluate]\nmetric = ["rouge1", "mcc"]\n')
+    assert told(steerx, *run, "--preset", "mine.toml")["parameters"]["metrics"] == ["mcc"]
+    (here / "mine.toml").write_text('[evaluate]\nmetric = ["rouge3"]\n')
+    assert refused(steerx, *run, "--preset", "mine.toml").startswith("there is no --metric rouge3: name one of ")
+    sentence = "the answers were written for the task lamp-1, not lamp-3: name that --task, or leave it out"
+    assert refused(steerx, *run, "--task", "lamp-3") == sentence
+
+
 def test_a_metric_named_twice_is_scored_once(steerx: Steerx) -> None:
     parameters = told(steerx, "--metric", "bleu", "--metric", "rouge1", "--metric", "bleu")["parameters"]
     assert parameters["metrics"] == ["bleu", "rouge1"]
@@ -244,7 +257,8 @@ def test_every_option_of_the_scores_is_in_the_provenance(steerx: Steerx) -> None
     parameters = told(steerx, *given, "--split", "all", "--limit", 2, "--chunk-users", 1)["parameters"]
     assert (parameters["split"], parameters["limit"], parameters["chunk_users"]) == ("all", 2, 1)
     assert "|tok:char|" in parameters["signatures"][0]
-    assert "|simple+" in parameters["signatures"][1]
+    assert "|eff:yes|tok:char|" in parameters["signatures"][1]
+    assert "|simple+" in parameters["signatures"][2]
 
 
 def test_settings_of_the_bertscore_model_are_in_the_provenance(steerx: Steerx, judge: Path) -> None:
@@ -307,7 +321,7 @@ def test_bounds_of_samples_and_confidence(name: str, steerx: Steerx) -> None:
 
 def test_json_gives_the_summary_and_no_table(steerx: Steerx) -> None:
     summary = told(steerx, *ROUGE)
-    assert (summary["command"], summary["counts"]) == ("evaluate", {"answers": 60})
+    assert (summary["command"], summary["counts"]) == ("evaluate", {})
     assert "cells" not in summary
 
 

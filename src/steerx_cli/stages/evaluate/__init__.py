@@ -38,6 +38,11 @@ class Compared:
         return cls(Source(QUERIES, queries), roles_of([Source(GENERATIONS, *some) for some in _together(files)]))
 
     @property
+    def tasks(self) -> set[str]:
+        """What the answers were written for."""
+        return {str(file.footer.record.parameters.get("task")) for file in self.roles.values()}
+
+    @property
     def systems(self) -> list[System]:
         """Each strength of each file."""
         return systems_of(self.roles)
@@ -46,16 +51,23 @@ class Compared:
 def _together(files: Sequence[Path]) -> Iterator[list[Path]]:
     """Each file with its shards, which a shell names one by one; one that is named twice stands there twice."""
     groups: dict[Path, list[Path]] = {}
-    for place in files:
-        found = find_files(place)
-        parted = len({whole_path(path) for path in found}) > 1  # a pattern for several files, not for shards of one
-        for path in found if parted else [place]:
-            group = groups.setdefault(whole_path(path if parted or not found else found[0]), [])
-            if path in group:
-                yield [path]
-            else:
-                group.append(path)
+    for whole, place in (named for each in files for named in _named_by(each)):
+        group = groups.setdefault(whole, [])
+        if place in group:
+            yield [place]
+        else:
+            group.append(place)
     yield from groups.values()
+
+
+def _named_by(place: Path) -> Iterator[tuple[Path, Path]]:
+    """The files that a place stands for, each beside its whole; the shards of one stay together."""
+    found = find_files(place)
+    wholes = {whole_path(path) for path in found}
+    if len(wholes) > 1:
+        yield from ((whole_path(path), path) for path in found)
+    else:
+        yield next(iter(wholes), place), place
 
 
 def refuse_unusable(settings: Settings) -> None:

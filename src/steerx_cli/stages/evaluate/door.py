@@ -8,6 +8,7 @@ import polars as pl
 
 from steerx_cli.core.chunks import plan_chunks
 from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.methods import SIGNS
 from steerx_cli.core.schemas import QUERIES
 from steerx_cli.core.scope import Scope
 from steerx_cli.core.sources import Source, refuse_partial
@@ -16,7 +17,6 @@ from steerx_cli.stages.evaluate.settings import OF_LABELS, OF_RATINGS, Settings
 from steerx_cli.stages.evaluate.systems import System
 
 IDS = ("user_id", "query_id")
-STRENGTHS = ("lam", "gamma2")
 
 
 def refuse_files(queries: Source, roles: Mapping[str, Source], settings: Settings, scope: Scope) -> None:
@@ -102,4 +102,4 @@ def _faults(system: System, wanted: pl.DataFrame, answers: pl.DataFrame) -> Mapp
 
 def of_system(answers: pl.DataFrame, system: System) -> pl.DataFrame:
     """The answers of one strength."""
-    return answers.filter(*(pl.col(name).eq_missing(pl.lit(getattr(system, name), pl.Float64)) for name in STRENGTHS))
+    return answers.filter(*(pl.col(name).eq_missing(pl.lit(getattr(system, name), pl.Float64)) for name in SIGNS))

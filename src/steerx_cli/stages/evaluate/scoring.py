@@ -17,7 +17,7 @@ from steerx_cli.metrics.scorers import (
     by_label,
     by_rating,
     each,
-    look_for_foreign,
+    foreign,
     shapes,
 )
 from steerx_cli.stages.evaluate.door import IDS, examples, of_system
@@ -35,8 +35,6 @@ def scorers(settings: Settings) -> Iterator[Scorer]:
         yield each(meteor=Meteor(settings.meteor_split, settings.download_punkt).score)
     if "bleu" in settings.metrics:
         yield by_bleu(settings.tokenize)
-    if settings.needs(("rouge1", "rougeL", "bleu")):
-        yield look_for_foreign
     if settings.needs(OF_LABELS):
         yield by_label(settings.labels)
     if settings.needs(OF_RATINGS):
@@ -56,17 +54,30 @@ class Scores:
     def __call__(self, tables: Tables) -> tuple[pl.DataFrame, Counts]:
         """The rows of a chunk: the queries in their order, under each the systems in theirs."""
         rows, tally = self._pairs(tables), Tally()
-        queries = tables["queries"]
-        of_split = queries if self.settings.split == "all" else queries.filter(pl.col("split") == self.settings.split)
-        tally["queries without a reference, left out"] += of_split["reference"].null_count()
+        tally += self._of_references(tables["queries"])
         tally["answers that failed, which score 0"] += int((rows["finish"] == "failed").sum())
         tally["answers that came to another method"] += int((rows["basis"] != rows["method"]).sum())
         answers, references = rows["response"].to_list(), rows["reference"].to_list()
+        if self._by_letters:
+            tally += foreign("answers", answers)
         columns = {name: values for score in self.scorers for name, values in score(answers, references, tally).items()}
         nothing = table_of(METRICS, [])
         made = pl.DataFrame(columns, schema={name: nothing.schema[name] for name in columns})
         scored = pl.concat([rows, made], how="horizontal")
         return pl.concat([nothing, scored], how="diagonal").select(nothing.columns), tally
+
+    @property
+    def _by_letters(self) -> bool:
+        return self.settings.needs(("rouge1", "rougeL", "bleu"))
+
+    def _of_references(self, queries: pl.DataFrame) -> Tally:
+        """What should be told of the references, each counted once."""
+        of_split = queries if self.settings.split == "all" else queries.filter(pl.col("split") == self.settings.split)
+        known = of_split["reference"].drop_nulls().to_list()
+        tally = foreign("references", known) if self._by_letters else Tally()
+        tally["queries without a reference, left out"] = len(of_split) - len(known)
+        tally["blank references, against which everything scores 0"] = sum(not text.strip() for text in known)
+        return tally
 
     def _pairs(self, tables: Tables) -> pl.DataFrame:
         asked = examples(tables["queries"], self.settings.split).select(*IDS, "reference").with_row_index("query")

@@ -1,25 +1,41 @@
 """Which answers are scored, and how."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.provenance import fingerprint
 from steerx_cli.lm.models import ModelRequest
-from steerx_cli.lm.templates import Task
+from steerx_cli.lm.templates import Task, load_task, task_names
 from steerx_cli.metrics import bleu, meteor, rouge
 
 TEXT = ("rouge1", "rougeL", "meteor", "bleu", "bertscore")
 OF_LABELS, OF_RATINGS = ("accuracy", "macro-f1", "mcc"), ("mae", "rmse")
+_OF_EACH = {"bleu": ("sentence-bleu",)}  # what a metric of all answers is of each
 ALL = (*TEXT, *OF_LABELS, *OF_RATINGS)
 
 
-def fitting(task: Task | None) -> tuple[str, ...]:
-    """The metrics of what a task asks for: labels, ratings, or texts."""
-    if task and task.labels:
-        return OF_LABELS
-    return OF_RATINGS if task and task.ratings else TEXT
+def task_of(written: Collection[str], given: Task | None, *, typed: bool) -> Task | None:
+    """The task of the answers: the one that is typed, else theirs, if it ships with steerx or is the preset's."""
+    if given and typed and {*written} != {given.name}:
+        raise SteerxError(
+            f"the answers were written for the task {', '.join(sorted(written))}, not {given.name}: name that --task, "
+            "or leave it out"
+        )
+    if given and given.name in written:
+        return given
+    own = [name for name in written if name in task_names()]
+    return load_task(own[0]) if len(written) == 1 and own else None
+
+
+def metrics_of(task: Task | None, named: Sequence[str], *, typed: bool) -> tuple[str, ...]:
+    """The metrics that are typed, else those of a preset that fit what the task asks for, else all that do."""
+    for name in named:
+        if name not in ALL:
+            raise SteerxError(f"there is no --metric {name}: name one of {', '.join(ALL)}")
+    fitting = OF_LABELS if task and task.labels else OF_RATINGS if task and task.ratings else TEXT
+    return tuple(dict.fromkeys(name for name in named if typed or name in fitting)) or fitting
 
 
 @dataclass(frozen=True)
@@ -45,21 +61,18 @@ class Settings:
     bertscore: BertScoreSettings | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no metric, and what the task has no answers for."""
-        for name in self.metrics:
-            if name not in ALL:
-                raise SteerxError(f"there is no --metric {name}: name one of {', '.join(ALL)}")
+        """Refuse what the task has no answers for."""
         for names, has, what in ((OF_LABELS, self.labels, "labels"), (OF_RATINGS, self.ratings, "ratings")):
             wanted = [name for name in self.metrics if name in names]
             if wanted and not has:
                 raise SteerxError(
-                    f"--metric {wanted[0]} is of {what}, and {self._task_name} has none: name a --task whose file "
-                    f"lists its {what}, such as {'lamp-2' if what == 'labels' else 'lamp-3'}"
+                    f"--metric {wanted[0]} is of {what}, and {self._task_name}: name a --task whose file lists its "
+                    f"{what}, such as {'lamp-2' if what == 'labels' else 'lamp-3'}"
                 )
 
     @property
     def _task_name(self) -> str:
-        return f"the task {self.task.name}" if self.task else "no task"
+        return f"the task {self.task.name} has none" if self.task else "no task is known"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -92,12 +105,19 @@ class Settings:
             "rouge1": rouge.LIKE,
             "rougeL": rouge.LIKE,
             "meteor": meteor.signature(self.meteor_split),
-            "bleu": bleu.signature(self.tokenize) if "bleu" in self.metrics else "",
+            **self._bleu_signatures(),
             "bertscore": self._bertscore_signature(),
             **dict.fromkeys(OF_LABELS, labels),
             **dict.fromkeys(OF_RATINGS, ratings),
         }
-        return {name: ways[name] for name in self.metrics}
+        named = dict.fromkeys(name for metric in self.metrics for name in (metric, *_OF_EACH.get(metric, ())))
+        return {name: ways[name] for name in named}
+
+    def _bleu_signatures(self) -> Mapping[str, str]:
+        if "bleu" not in self.metrics:
+            return {}
+        of_each = bleu.signature(self.tokenize, of_sentences=True)
+        return {"bleu": bleu.signature(self.tokenize), "sentence-bleu": of_each}
 
     def _bertscore_signature(self) -> str:
         if self.bertscore is None:

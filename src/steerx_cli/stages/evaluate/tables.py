@@ -14,7 +14,6 @@ from steerx_cli.report.table import Asked, Table, Told, tabulate
 
 # The model that ships with the demo: it knows one small world, and is no judge of texts.
 DEMO_WEIGHTS = "590f8c9b3a021feb2b15235d11990547a0dbb7881f53fc4abfea93a305ea1501"
-_MUCH = {"answers", UNTRAINED}  # counts that are no shortfall, or told otherwise
 
 
 def read_table(metrics: Path, asked: Asked) -> Table:
@@ -25,9 +24,9 @@ def read_table(metrics: Path, asked: Asked) -> Table:
     rows = cast(pl.DataFrame, pl.from_arrow(source.read(0, source.footer.rows)))
     parameters, why = source.footer.record.parameters, _no_judge(source.footer)
     shown = [name for name in parameters["metrics"] if name != "bertscore" or not why]
-    signatures = [of for of in parameters["signatures"] if of.partition("[")[0] in shown]
+    signatures = [of for of in parameters["signatures"] if of.partition("[")[0] != "bertscore" or not why]
     counts = source.footer.counts.items()
-    notes = [f"{name}: {count:,}" for name, count in counts if name not in _MUCH]
+    notes = [f"{name}: {count:,}" for name, count in counts if name != UNTRAINED]
     split = parameters["split"]
     told = Told(
         about="all that have a reference" if split == "all" else f"split {split}",
