@@ -24,7 +24,13 @@ COMMANDS = [*STAGES, *TOOLS]
 PIPELINE = ["retrieve", "score-tokens", "smooth", "build-vector", "generate", "evaluate"]
 SMOOTHED = ["score-tokens", "smooth"]
 BUILT = [*SMOOTHED, "generate --method non-perso --over histories --max-new-tokens 9"]
-NEEDED = {"smooth": SMOOTHED[:1], "build-vector": BUILT, "export": [*BUILT, "build-vector"]}  # before its example runs
+WRITTEN = [f"generate --method {method} --max-new-tokens 5" for method in ("non-perso", "rag")]
+NEEDED = {  # before its example runs
+    "smooth": SMOOTHED[:1],
+    "build-vector": BUILT,
+    "export": [*BUILT, "build-vector"],
+    "evaluate": WRITTEN,
+}
 HEAVY = ["torch", "transformers", "polars", "pyarrow", "numpy"]
 
 
