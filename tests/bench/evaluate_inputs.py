@@ -19,6 +19,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[1]))  # where pytest finds it, too
 from people import histories
 from steerx_cli.metrics import punkt, wordnet
+from synsets import Synset
 
 # --- texts ------------------------------------------------------------------------------------------------------------
 
@@ -118,28 +119,6 @@ def punkt_at_hand() -> Iterator[None]:
         finally:
             os.environ.pop("NLTK_DATA")
             os.environ.update({} if before is None else {"NLTK_DATA": before})
-
-
-class Lemma:
-    """A word of a synset, as NLTK has it."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def name(self) -> str:
-        """The word."""
-        return self._name
-
-
-class Synset:
-    """What has one meaning, as NLTK has it."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._lemmas = list(map(Lemma, names))
-
-    def lemmas(self) -> list[Lemma]:
-        """Its words."""
-        return self._lemmas
 
 
 class StandIn:

@@ -17,6 +17,7 @@ from passages import ACCENTS, BLANK, CJK, EMOJI, ODD, ONE_EMOJI, ONE_WORD, OTHER
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.metrics import meteor, punkt, treebank, wordnet
 from steerx_cli.metrics.meteor import Meteor, align, chunks, score, signature, stem
+from synsets import Synset
 
 WORDS = (
     "the of a cat cats dog dogs run runs running ran car automobile auto movie film picture quick fast quickly speedy",
@@ -25,26 +26,6 @@ WORDS = (
 )
 RELATED = " ".join(WORDS).split()
 SENTENCES = st.lists(st.sampled_from(RELATED), max_size=25)
-
-
-class Lemma:
-    """A name, as NLTK has it."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def name(self) -> str:
-        return self._name
-
-
-class Synset:
-    """What has one meaning, as NLTK has it."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self._lemmas = list(map(Lemma, names))
-
-    def lemmas(self) -> list[Lemma]:
-        return self._lemmas
 
 
 class Reader(WordNetCorpusReader):  # type: ignore[misc]  # it has no types

@@ -189,7 +189,16 @@ def test_a_model_is_fetched_only_where_that_is_allowed_and_none_is_there(
     assert asked == ["punkt_tab"]
 
 
-@pytest.mark.parametrize("error", [ValueError("<urlopen error no route>"), OSError("disk full"), TimeoutError("late")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("<urlopen error no route>"),
+        OSError("disk full"),
+        TimeoutError("late"),
+        SyntaxError("no XML"),
+        BadZipFile("no zip"),
+    ],
+)
 def test_a_fetch_that_fails_is_told_of(nowhere: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def download(*_: object, **__: object) -> bool:
         raise error
@@ -217,16 +226,3 @@ def test_another_model_has_its_fingerprint_in_its_name(
     file = nowhere / ENGLISH / "abbrev_types.txt"
     file.write_text(file.read_text() + "zzz\n")
     assert re.fullmatch(r"punkt:[0-9a-f]{8}", punkt.name())
-
-
-@pytest.mark.parametrize("error", [OSError("no route"), ValueError("x"), SyntaxError("no XML"), BadZipFile("bad")])
-def test_a_fetch_that_fails_is_one_sentence(nowhere: Path, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    def download(self: object, what: str, **how: Any) -> bool:
-        raise error
-
-    monkeypatch.setattr(nltk.downloader.Downloader, "download", download)
-    with pytest.raises(SteerxError) as raised:
-        punkt.punkt(download=True)
-    assert str(raised.value) == (
-        f"NLTK's punkt_tab cannot be fetched ({error}): copy it to a folder of NLTK_DATA, or take --meteor-split simple"
-    )

@@ -65,7 +65,8 @@ def explained(table: Table) -> Iterator[str]:
     yield "÷ ref.: the answers' words ÷ the references'"
     yield "repeats: of an answer's 4-grams, those it has said before; distinct: of its 2-grams, the different ones"
     yield from table.notes
-    yield from table.signatures
+    shown = {column.name for column in scored}
+    yield from (of for of in table.signatures if of.partition("[")[0] in shown)
 
 
 def _grid(title: str, rows: Sequence[Row], columns: Sequence[Column], entry: Callable[[Cell, Column], Entry]) -> Grid:
