@@ -225,3 +225,9 @@ def test_without_punkt_there_is_no_meteor_of_punkt(tmp_path: Path, monkeypatch: 
 
 def test_signatures_tell_the_splits_apart() -> None:
     assert list(map(signature, meteor.SPLITS)) == ["nltk3.9|punkt+ptb|wn3.0", "nltk3.9|simple+ptb|wn3.0"]
+
+
+def test_another_way_of_splitting_is_refused() -> None:
+    with pytest.raises(SteerxError) as refused:
+        Meteor("pnkt")
+    assert str(refused.value) == "METEOR splits sentences by punkt or simple, not by 'pnkt'"

@@ -226,3 +226,13 @@ def test_another_model_has_its_fingerprint_in_its_name(
     file = nowhere / ENGLISH / "abbrev_types.txt"
     file.write_text(file.read_text() + "zzz\n")
     assert re.fullmatch(r"punkt:[0-9a-f]{8}", punkt.name())
+
+
+def test_a_model_that_cannot_be_read_has_no_name(nowhere: Path, material: Path) -> None:
+    copied(material, nowhere)
+    (nowhere / ENGLISH / "abbrev_types.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(SteerxError, match="is no whole Punkt model"):
+        punkt.name()
+    (nowhere / ENGLISH / "abbrev_types.txt").unlink()
+    with pytest.raises(SteerxError, match="is no whole Punkt model"):
+        punkt.name()

@@ -52,7 +52,7 @@ def test_shapes() -> None:
         "repeated4": [0.0, 0.0, 0.0, 1 - 4 / 5],
         "distinct2": [1.0, None, 1.0, 4 / 7],
     }
-    assert tally == {"empty answers, which score 0": 1}
+    assert tally == {"empty answers": 1}
 
 
 def test_blank_texts_are_told_of() -> None:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeAlias
 
+from steerx_cli.core.errors import SteerxError
 from steerx_cli.metrics import punkt, treebank, wordnet
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Meteor:
     """METEOR with one way of splitting sentences."""
 
     def __init__(self, split: str, download: bool = False) -> None:
+        if split not in SPLITS:
+            raise SteerxError(f"METEOR splits sentences by {' or '.join(SPLITS)}, not by {split!r}")
         self._split = punkt.punkt(download) if split == "punkt" else punkt.simple
         self._words: Callable[[str], Words] = lru_cache(1 << 12)(
             self._words_of

@@ -4,6 +4,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
@@ -47,10 +48,22 @@ def punkt(download: bool = False) -> Split:
 def name() -> str:
     """`punkt` for the model that NLTK publishes, or none that is there yet; with its fingerprint for any other."""
     folder = find_model()
-    found = (
-        None if folder is None else fingerprint([(folder / part).read_text("utf-8").splitlines() for part in _PARTS])
-    )
-    return "punkt" if found in (None, _PUBLISHED) else f"punkt:{found[:8]}"
+    if folder is None:
+        return "punkt"
+    with _whole(folder):
+        found = fingerprint([(folder / part).read_text("utf-8").splitlines() for part in _PARTS])
+    return "punkt" if found == _PUBLISHED else f"punkt:{found[:8]}"
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    """Say of a model that cannot be read what to do."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise SteerxError(
+            f"{folder} is no whole Punkt model ({error}): fetch NLTK's punkt_tab again, or take --meteor-split simple"
+        ) from error
 
 
 def find_model() -> Path | None:
@@ -87,12 +100,8 @@ def _download() -> None:
 def _splitter(folder: Path) -> Split:
     from nltk.tokenize.punkt import PunktSentenceTokenizer
 
-    try:
+    with _whole(folder):
         model = _parameters(folder)
-    except (OSError, ValueError) as error:
-        raise SteerxError(
-            f"{folder} is no whole Punkt model ({error}): fetch NLTK's punkt_tab again, or take --meteor-split simple"
-        ) from error
     split: Split = PunktSentenceTokenizer(model).tokenize
     return split
 

@@ -101,7 +101,7 @@ def shapes(answers: Sequence[str], references: Sequence[str], tally: Tally) -> C
     """How long the answers are, and whether they go round in circles."""
     found = list(map(shape.words_of, answers))
     empty = [not answer.strip() for answer in answers]
-    tally["empty answers, which score 0"] += sum(empty)
+    tally["empty answers"] += sum(empty)
     return {
         "empty": empty,
         "words": list(map(len, found)),

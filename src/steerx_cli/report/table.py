@@ -282,8 +282,8 @@ def _improve(scored: _Scored, base: int, cells: Sequence[dict[str, Cell]]) -> It
 def _gaps(columns: Sequence[Column], cells: Sequence[Mapping[str, Cell]], asked: Asked) -> Iterator[str]:
     """Which intervals leave resamples out."""
     for column in columns:
-        undefined = (own[column.name].score.undefined for own in cells if column.name in own)
-        if most := max(undefined, default=0):
+        scores = (own[column.name].score for own in cells if column.name in own)
+        if most := max((score.undefined for score in scores if isfinite(score.value)), default=0):
             yield f"{column.title}: up to {most:,} of {asked.samples:,} samples have none, and intervals leave them out"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import nltk.data
+import nltk.downloader
 import pytest
 
 import steerx_cli.stages.evaluate as stage
@@ -245,6 +246,43 @@ def test_the_task_is_that_of_the_answers(steerx: Steerx, task: Path, here: Path)
     assert refused(steerx, *run, "--preset", "mine.toml").startswith("there is no --metric rouge3: name one of ")
     sentence = "the answers were written for the task lamp-1, not lamp-3: name that --task, or leave it out"
     assert refused(steerx, *run, "--task", "lamp-3") == sentence
+
+
+def test_a_punkt_model_that_is_fetched_is_in_the_provenance_from_the_first(
+    steerx: Steerx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NLTK_DATA", str(tmp_path / "nltk"))
+    monkeypatch.setattr(nltk.data, "path", [])
+    folder = tmp_path / "nltk/tokenizers/punkt_tab/english"
+
+    def download(*_: object, **__: object) -> bool:
+        folder.mkdir(parents=True)
+        for name in ("abbrev_types.txt", "collocations.tab", "ortho_context.tab", "sent_starters.txt"):
+            (folder / name).write_text("")
+        return True
+
+    monkeypatch.setattr(nltk.downloader.Downloader, "download", download)
+    fetching = ("--metric", "meteor", "--download-punkt")
+    assert told(steerx, *fetching, "--dry-run")["status"] == "would run"
+    assert not folder.exists()
+    first, again = told(steerx, *fetching), told(steerx, *fetching)
+    assert (first["status"], again["status"]) == ("finished", "up to date")
+    assert re.fullmatch(r"meteor\[nltk3\.9\|punkt:[0-9a-f]{8}\+ptb\|wn3\.0\]", *first["parameters"]["signatures"])
+
+
+def test_a_task_that_is_not_steerx_s_is_told_of(steerx: Steerx, here: Path) -> None:
+    footer = read_footer(RUN / "queries.parquet", QUERIES)
+    rows = rows_of(RUN / "queries.parquet")
+    for method, name in (("rag", "mine"), ("non-perso", "review")):
+        give(here / "mixed", footer, answers(rows, method, said), task=name)
+    mixed = sorted((here / "mixed").glob("generations-*.parquet"))
+    where = ("--queries", RUN / "queries.parquet", "--metric", "rouge1", "--dry-run")
+    alone = next(file for file in mixed if "rag" in file.name)
+    told_of = "the task mine is known by its name only: --task FILE says whether its answers are labels or ratings"
+    assert told_of in told(steerx, alone, *where)["notes"]
+    assert "the answers were written for several tasks: mine, review" in told(steerx, *mixed, *where)["notes"]
+    sentence = "the answers were written for several tasks (mine, review): name the files of one, or no --task"
+    assert refused(steerx, *mixed, *where, "--task", "review") == sentence
 
 
 def test_a_metric_named_twice_is_scored_once(steerx: Steerx) -> None:

@@ -74,7 +74,7 @@ def refuse_unusable(settings: Settings) -> None:
     """Refuse what a metric needs and is not here."""
     if "bleu" in settings.metrics:
         Bleu(settings.tokenize)
-    if "meteor" in settings.metrics and settings.meteor_split == "punkt" and not settings.download_punkt:
+    if settings.by_punkt and not settings.download_punkt:
         punkt()
 
 
@@ -98,6 +98,8 @@ def _judge(model: ModelRequest, scope: Scope) -> tuple[ModelRequest, dict[str, s
 def run(settings: Settings, compared: Compared, scope: Scope, progress: Progress) -> Summary:
     """Read, score, write."""
     refuse_files(compared.queries, compared.roles, settings, scope)
+    if settings.by_punkt and settings.download_punkt and not scope.dry_run:
+        punkt(download=True)  # before its signature is taken
     models = {}
     if settings.bertscore:
         model, models["bertscore"] = _judge(settings.bertscore.model, scope)
@@ -108,4 +110,15 @@ def run(settings: Settings, compared: Compared, scope: Scope, progress: Progress
     if scope.dry_run:
         refuse_unusable(settings)
         refuse_rows(compared.queries, compared.roles, compared.systems, settings, scope)
-    return job.run(partial(prepare, settings, compared, scope), progress)
+    summary = job.run(partial(prepare, settings, compared, scope), progress)
+    return replace(summary, notes=(*summary.notes, *notes(settings, compared)))
+
+
+def notes(settings: Settings, compared: Compared) -> Iterator[str]:
+    """What may be meant, and may be a mistake."""
+    tasks = sorted(compared.tasks)
+    if len(tasks) > 1:
+        yield f"the answers were written for several tasks: {', '.join(tasks)}"
+    elif settings.task is None:
+        known = f"the task {tasks[0]} is known by its name only"
+        yield f"{known}: --task FILE says whether its answers are labels or ratings"

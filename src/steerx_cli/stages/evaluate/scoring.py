@@ -55,7 +55,7 @@ class Scores:
         """The rows of a chunk: the queries in their order, under each the systems in theirs."""
         rows, tally = self._pairs(tables), Tally()
         tally += self._of_references(tables["queries"])
-        tally["answers that failed, which score 0"] += int((rows["finish"] == "failed").sum())
+        tally["answers that failed"] += int((rows["finish"] == "failed").sum())
         tally["answers that came to another method"] += int((rows["basis"] != rows["method"]).sum())
         answers, references = rows["response"].to_list(), rows["reference"].to_list()
         if self._by_letters:

@@ -1,6 +1,6 @@
 """Which answers are scored, and how."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -18,7 +18,12 @@ ALL = (*TEXT, *OF_LABELS, *OF_RATINGS)
 
 def task_of(written: Collection[str], given: Task | None, *, typed: bool) -> Task | None:
     """The task of the answers: the one that is typed, else theirs, if it ships with steerx or is the preset's."""
-    if given and typed and {*written} != {given.name}:
+    if given and typed and len(written) > 1:
+        raise SteerxError(
+            f"the answers were written for several tasks ({', '.join(sorted(written))}): name the files of one, or no "
+            "--task"
+        )
+    if given and typed and given.name not in written:
         raise SteerxError(
             f"the answers were written for the task {', '.join(sorted(written))}, not {given.name}: name that --task, "
             "or leave it out"
@@ -72,7 +77,7 @@ class Settings:
 
     @property
     def _task_name(self) -> str:
-        return f"the task {self.task.name} has none" if self.task else "no task is known"
+        return f"the task {self.task.name} has none" if self.task else "the answers' task is not known"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -84,6 +89,11 @@ class Settings:
         """The lowest and the highest."""
         return self.task.ratings if self.task else ()
 
+    @property
+    def by_punkt(self) -> bool:
+        """Whether METEOR is wanted, of sentences by Punkt."""
+        return "meteor" in self.metrics and self.meteor_split == "punkt"
+
     def needs(self, names: Sequence[str]) -> bool:
         """Whether any of these metrics is wanted."""
         return any(name in names for name in self.metrics)
@@ -92,7 +102,8 @@ class Settings:
         """The settings that are looked at, as far as no model is needed to know them."""
         looked_at: dict[str, object] = {"split": self.split, "metrics": list(self.metrics)}
         if self.task and self.needs((*OF_LABELS, *OF_RATINGS)):
-            looked_at |= {"task": self.task.name, "labels": list(self.labels), "ratings": list(self.ratings)}
+            looked_at["task"] = self.task.name
+            looked_at |= {name: list(of) for name, of in (("labels", self.labels), ("ratings", self.ratings)) if of}
         if self.bertscore:
             looked_at["batch_tokens"] = self.bertscore.batch_tokens
         return looked_at | {"signatures": [f"{name}[{of}]" for name, of in self.signatures().items()]}
@@ -101,27 +112,21 @@ class Settings:
         """What each metric's numbers hang on."""
         labels = f"LaMP|{len(self.labels)} labels {fingerprint(list(self.labels))[:6]}"
         ratings = f"LaMP|{'-'.join(map(str, self.ratings))}"
-        ways = {
-            "rouge1": rouge.LIKE,
-            "rougeL": rouge.LIKE,
-            "meteor": meteor.signature(self.meteor_split),
-            **self._bleu_signatures(),
-            "bertscore": self._bertscore_signature(),
-            **dict.fromkeys(OF_LABELS, labels),
-            **dict.fromkeys(OF_RATINGS, ratings),
+        ways: Mapping[str, Callable[[], str]] = {
+            "rouge1": lambda: rouge.LIKE,
+            "rougeL": lambda: rouge.LIKE,
+            "meteor": lambda: meteor.signature(self.meteor_split),
+            "bleu": lambda: bleu.signature(self.tokenize),
+            "sentence-bleu": lambda: bleu.signature(self.tokenize, of_sentences=True),
+            "bertscore": self._bertscore_signature,
+            **dict.fromkeys(OF_LABELS, lambda: labels),
+            **dict.fromkeys(OF_RATINGS, lambda: ratings),
         }
         named = dict.fromkeys(name for metric in self.metrics for name in (metric, *_OF_EACH.get(metric, ())))
-        return {name: ways[name] for name in named}
-
-    def _bleu_signatures(self) -> Mapping[str, str]:
-        if "bleu" not in self.metrics:
-            return {}
-        of_each = bleu.signature(self.tokenize, of_sentences=True)
-        return {"bleu": bleu.signature(self.tokenize), "sentence-bleu": of_each}
+        return {name: ways[name]() for name in named}
 
     def _bertscore_signature(self) -> str:
-        if self.bertscore is None:
-            return ""
+        assert self.bertscore
         versions = "|".join(f"{name}{version(name)}" for name in ("bert-score", "transformers"))
         model = self.bertscore.model
         return f"{self.bertscore.name}|L{self.bertscore.layer}|no-idf|raw|{model.dtype}|{versions}"
