@@ -139,9 +139,9 @@ def test_no_name_does_a_terminal_harm(colours: bool) -> None:
 
 def test_what_is_told_of_a_file_does_a_terminal_no_harm() -> None:
     rows = several(["rag", "cos"])
-    told = printed(compare(rows, "meteor", told=Told("split \x1b[31m", ["[red]x\x07"], ["a\nb [/]"])), 200)
+    told = printed(compare(rows, "meteor", told=Told("split \x1b[31m", ["meteor[red]x\x07"], ["a\nb [/]"])), 200)
     assert not CONTROL.search(told)
-    for line in ("[red]x␇", "a⏎b [/]", "36 answers of each system, for 12 users: split ␛[31m"):
+    for line in ("meteor[red]x␇", "a⏎b [/]", "36 answers of each system, for 12 users: split ␛[31m"):
         assert line in told.splitlines()
 
 
