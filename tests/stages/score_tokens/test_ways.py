@@ -205,7 +205,7 @@ def test_killed_before_a_line_that_writes_it_ends_with_the_same_bytes(model: Pat
     script = (
         f"import sys\nsys.path[:0] = {[str(Path(support.__file__).parent), str(Path(__file__).parent)]!r}\n"
         "from pathlib import Path\nfrom test_ways import kill_and_resume\n"
-        "kill_and_resume(*map(Path, sys.argv[1:]), step=197)"
+        "kill_and_resume(*map(Path, sys.argv[1:]), step=47)"
     )
     few = write(tmp_path, world(dict.fromkeys("abc", SHORT[:2]), queries=1))
     code, out, err = python(script, str(few), str(model), str(tmp_path))
