@@ -8,7 +8,8 @@ import polars as pl
 import pyarrow as pa
 
 from steerx_cli.core.schemas import METRICS
-from steerx_cli.report.table import NOTHING, Asked, Cell, Row, Table, Told, tabulate
+from steerx_cli.report.sums import Asked
+from steerx_cli.report.table import NOTHING, Cell, Row, Table, Told, tabulate
 
 Rows: TypeAlias = list[dict[str, Any]]
 
@@ -22,7 +23,7 @@ NAMES = (
     "cas γ2 1",
     "steerx-cas γ2 1",
     "steerx-cos λ 0.5",
-    "steerx-cos λ 0.5, profiles-of other",
+    "steerx-cos λ 0.5, random anchors",
 )
 HOSTILE = (
     "a|b*c_d`e`~~f~~",
@@ -118,6 +119,23 @@ def several(names: Sequence[str] = NAMES, seed: int = 0) -> pl.DataFrame:
             for at, name in enumerate(names)
         )
     )
+
+
+def controlled() -> pl.DataFrame:
+    """A method with three controls, of which one is the strongest by ROUGE-1 and one by METEOR; what is no control of
+    it, above and below them; and a baseline."""
+    whose = users(12, 3)
+    variants = (None, "another's description", "random anchors", "all tokens", "the true habits")
+    rouge1 = together([0.33, 0.3, 0.32, 0.31, 0.35], len(whose), seed=1)
+    meteor = together([0.22, 0.21, 0.2, 0.19, 0.25], len(whose), seed=2)
+    found = [system("non-perso", whose, rouge1=0.29, meteor=0.19)]
+    for at, variant in enumerate(variants):
+        name = f"steerx-cos λ 0.5{'' if variant is None else f', {variant}'}"
+        tau = 1.0 if variant not in ("all tokens", "the true habits") else None
+        of = {"rouge1": rouge1[at].tolist(), "meteor": meteor[at].tolist()}
+        found.append(system(name, whose, "steerx-cos", lam=0.5, tau=tau, variant=variant, **of))
+    found.append(system("steerx-cos λ 1", whose, "steerx-cos", lam=1.0, tau=1.0, rouge1=0.3, meteor=0.2))
+    return frame(*found)
 
 
 def compare(

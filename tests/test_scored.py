@@ -9,11 +9,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from reported import FOUR, HOSTILE, NAMES, NOTES, SIGNATURES, TOLD, compare, frame, several, system, users
+from reported import FOUR, HOSTILE, NAMES, NOTES, SIGNATURES, TOLD, compare, controlled, frame, several, system, users
 from steerx_cli import console
 from steerx_cli.core.text import visible
 from steerx_cli.report.formats import FORMATS
-from steerx_cli.report.grids import explained, grids
+from steerx_cli.report.grids import explained, grids, page
 from steerx_cli.report.table import Table, Told
 from steerx_cli.scored import shown
 
@@ -44,7 +44,7 @@ def printed(table: Table, width: int, colours: bool = False) -> str:
         no_color=False,
         _environ={},
     )
-    for part in shown(table, width):
+    for part in shown(page(table), width):
         found.print(part)
     return file.getvalue()
 
@@ -62,6 +62,14 @@ def test_no_line_is_wider_than_the_terminal(width: int, names: Sequence[str]) ->
     assert max(cell_len(line) for line in text.splitlines()) <= width
 
 
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_strongest_controls_are_named_whole_on_a_narrow_terminal(width: int) -> None:
+    text = printed(compare(controlled(), "rouge1", "meteor"), width)
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+    part = text[text.index("differences to the strongest control") : text.index("the answers")]
+    assert ["random anchors" in part, "another's description" in part] == [True, True]
+
+
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_names_are_unbroken(table: Table, width: int) -> None:
     lines = printed(table, width).splitlines()
@@ -71,10 +79,16 @@ def test_names_are_unbroken(table: Table, width: int) -> None:
             assert any(re.match(rf"  {re.escape(name)}  ", line) for line in lines[start:])
 
 
-@pytest.mark.parametrize("metrics", [FOUR, ("rouge1", "rougeL", "meteor", "bertscore")])
+@pytest.mark.parametrize(
+    "table",
+    [
+        compare(several(), *FOUR, told=TOLD),
+        compare(several(), "rouge1", "rougeL", "meteor", "bertscore", told=TOLD),
+        compare(controlled(), "rouge1", "meteor", told=TOLD),
+    ],
+)
 @pytest.mark.parametrize("width", [100, 200])
-def test_every_number_and_every_interval_is_whole(width: int, metrics: Sequence[str]) -> None:
-    table = compare(several(), *metrics, told=TOLD)
+def test_every_number_and_every_interval_is_whole(width: int, table: Table) -> None:
     left = iter(printed(table, width).splitlines())
     for grid in grids(table):
         assert next(line for line in left if line.strip()) == grid.title
@@ -158,8 +172,8 @@ def test_the_console_writes_the_table_for_a_reader_or_in_a_format(
     table: Table, alone: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
-    console.table(table, None)
+    console.page(page(table))
     assert capsys.readouterr() == (printed(table, 100), "")
     for written in FORMATS.values():
-        console.table(table, written)
+        console.text(written(table))
         assert capsys.readouterr() == (written(table), "")

@@ -32,7 +32,7 @@ from steerx_cli.core.summary import Summary
 from steerx_cli.core.text import visible
 
 if TYPE_CHECKING:
-    from steerx_cli.report.table import Table
+    from steerx_cli.report.grids import Page
     from steerx_cli.tools.show import Ancestor, View
     from steerx_cli.tools.try_ import Tried
 
@@ -218,15 +218,18 @@ def _show(view: "View", with_chain: bool, as_json: bool) -> None:
         console.print(Padding(_ancestor(ancestor), (0, 0, 0, 2 * ancestor.depth + 2), expand=False))
 
 
-def table(table: "Table", written: "Callable[[Table], str] | None") -> None:
-    """Scores on stdout, for a reader at the terminal, or written as a program or a page has them."""
+def page(page: "Page") -> None:
+    """Tables on stdout, for a reader at the terminal."""
     with _readers_may_leave():
-        if written is not None:
-            sys.stdout.write(written(table))
-            return
         console = _Stdout(highlight=False)
-        for part in scored.shown(table, console.width):
+        for part in scored.shown(page, console.width):
             console.print(part)
+
+
+def text(text: str) -> None:
+    """What a program or a page reads, on stdout."""
+    with _readers_may_leave():
+        sys.stdout.write(text)
 
 
 def tried(found: "Tried", preset: str | None, as_json: bool) -> None:

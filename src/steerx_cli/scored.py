@@ -12,21 +12,18 @@ from rich.text import Text
 from steerx_cli.core.text import visible
 
 if TYPE_CHECKING:
-    from steerx_cli.report.grids import Entry, Grid
-    from steerx_cli.report.table import Table
+    from steerx_cli.report.grids import Entry, Grid, Page
 
 _INDENT, _GAP, _NARROWEST = 2, 2, 8
 
 
-def shown(table: "Table", width: int) -> Iterator[RenderableType]:
+def shown(page: "Page", width: int) -> Iterator[RenderableType]:
     """All of it, part by part."""
-    from steerx_cli.report.grids import explained, grids
-
-    for grid in grids(table):
+    for grid in page.grids:
         yield Text(visible(grid.title), style="bold")
         for columns in _fitting(grid, width):
             yield Padding(_cells(grid, columns, _name_width(grid, width)), (0, 0, 1, _INDENT), expand=False)
-    yield from (Text(visible(sentence), style="dim") for sentence in explained(table))
+    yield from (Text(visible(sentence), style="dim") for sentence in page.told)
 
 
 def _fitting(grid: "Grid", width: int) -> Iterator[Sequence[int]]:

@@ -14,7 +14,8 @@ from bench.evaluate_turns import Line, Turns, Values
 from steerx_cli.core.job import table_of
 from steerx_cli.core.schemas import METRICS
 from steerx_cli.metrics import meteor, punkt, rouge, scorers, wordnet
-from steerx_cli.report.table import Asked, tabulate
+from steerx_cli.report.sums import Asked
+from steerx_cli.report.table import tabulate
 
 SAMPLES, USERS, EXAMPLES = 10_000, 100, 1000
 

@@ -11,16 +11,32 @@ from typing import Any, NamedTuple
 import pytest
 from markdown_it import MarkdownIt
 
-from reported import FOUR, HOSTILE, NAMES, NOTES, SIGNATURES, TOLD, compare, frame, rows_of, several, system, users
+from reported import (
+    FOUR,
+    HOSTILE,
+    NAMES,
+    NOTES,
+    SIGNATURES,
+    TOLD,
+    compare,
+    controlled,
+    frame,
+    rows_of,
+    several,
+    system,
+    users,
+)
 from steerx_cli.report.formats import FORMATS, as_json, comma_separated, latex, markdown
-from steerx_cli.report.grids import explained, grids
-from steerx_cli.report.table import Interval, Table, Told
+from steerx_cli.report.grids import explained, grids, page
+from steerx_cli.report.sums import Interval
+from steerx_cli.report.table import Table, Told
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 HEADER = (
-    "system,method,lam,gamma2,measure,value,low,high,against,difference,difference_low,difference_high,"
-    "p,p_holm,best,like_the_best,answers,users,signature"
+    "system,method,lam,gamma2,tau,gamma1,layer,variant,measure,value,low,high,"
+    "against,difference,difference_low,difference_high,p,p_holm,best,like_the_best,"
+    "control,control_difference,control_difference_low,control_difference_high,control_p_holm,answers,users,signature"
 )
 LINES = "rag\nand $x$ & more | \r\n\n# head"
 
@@ -36,6 +52,12 @@ class Place(NamedTuple):
 def table() -> Table:
     """Six systems and four scores."""
     return compare(several(), *FOUR, told=TOLD)
+
+
+@pytest.fixture(scope="module")
+def controls() -> Table:
+    """A method, its controls, and others."""
+    return compare(controlled(), "rouge1", "meteor")
 
 
 @pytest.fixture(scope="module")
@@ -136,14 +158,58 @@ def test_csv_has_everything_in_full_precision(table: Table) -> None:
     assert any(row.cells["meteor"].p_holm for row in table.rows)
 
 
-def test_csv_names_the_method_and_the_strength() -> None:
+def test_csv_names_the_method_its_settings_and_its_variant() -> None:
+    of = {"tau": 0.7, "gamma1": 0.4, "layer": 20}
     rows = frame(
         system("cos λ 0.5", users(8), "cos", lam=0.5, meteor=0.3),
-        system('cas "γ2" 1, b', users(8), "cas", gamma2=1.0, meteor=0.3),
+        system('cas "γ2" 1, b', users(8), "cas", gamma2=1.0, meteor=0.3, variant='the "mean", b', **of),
     )
     found = csv.DictReader(io.StringIO(comma_separated(compare(rows, "meteor"))))
-    names = {(row["system"], row["method"], row["lam"], row["gamma2"], row["against"]) for row in found}
-    assert names == {("cos λ 0.5", "cos", "0.5", "", ""), ('cas "γ2" 1, b', "cas", "", "1.0", "")}
+    columns = ("system", "method", "lam", "gamma2", "tau", "gamma1", "layer", "variant", "against")
+    assert {tuple(row[column] for column in columns) for row in found} == {
+        ("cos λ 0.5", "cos", "0.5", "", "", "", "", "", ""),
+        ('cas "γ2" 1, b', "cas", "", "1.0", "0.7", "0.4", "20", 'the "mean", b', ""),
+    }
+
+
+def test_csv_has_the_strongest_control_beside_the_method_s_scores_and_no_others(controls: Table) -> None:
+    columns = ("control_difference", "control_difference_low", "control_difference_high", "control_p_holm")
+    named = []
+    for row in csv.DictReader(io.StringIO(comma_separated(controls))):
+        rival = rows_of(controls)[row["system"]].rivals.get(row["measure"])
+        if rival is None:
+            assert {row[column] for column in ("control", *columns)} == {""}
+            continue
+        named.append((row["system"], row["measure"], row["control"]))
+        assert row["control"] == rival.name
+        wanted = [rival.difference.value, rival.difference.low, rival.difference.high, rival.p_holm]
+        assert [float(row[column]) for column in columns] == wanted
+    assert named == [
+        ("steerx-cos λ 0.5", "rouge1", "random anchors"),
+        ("steerx-cos λ 0.5", "meteor", "another's description"),
+    ]
+
+
+def test_json_has_null_where_there_is_no_control_and_where_nothing_is_defined(controls: Table) -> None:
+    columns = ("control", "control_difference", "control_difference_low", "control_difference_high", "control_p_holm")
+    for cell in json.loads(as_json(controls))["cells"]:
+        compared = cell["system"] == "steerx-cos λ 0.5" and cell["measure"] in ("rouge1", "meteor")
+        assert [cell[column] is None for column in columns] == [not compared] * 5
+    rows = frame(
+        system("a", users(8), "cos", meteor=None), system("b", users(8), "cos", variant="all tokens", meteor=0.3)
+    )
+    (cell,) = (of for of in json.loads(as_json(compare(rows, "meteor")))["cells"] if of["control"])
+    assert [cell[column] for column in columns] == ["all tokens", None, None, None, None]
+
+
+def strings(cells: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """As CSV has them."""
+    return [{key: "" if value is None else str(value) for key, value in cell.items()} for cell in cells]
+
+
+def test_json_has_the_same_cells_of_controls(controls: Table) -> None:
+    read = list(csv.DictReader(io.StringIO(comma_separated(controls))))
+    assert strings(json.loads(as_json(controls))["cells"]) == read
 
 
 def test_json_has_the_same_cells_and_what_is_told_below(table: Table) -> None:
@@ -152,8 +218,7 @@ def test_json_has_the_same_cells_and_what_is_told_below(table: Table) -> None:
     assert "γ2" in text
     document = json.loads(text)
     read = list(csv.DictReader(io.StringIO(comma_separated(table))))
-    written = [{key: "" if value is None else str(value) for key, value in cell.items()} for cell in document["cells"]]
-    assert written == read
+    assert strings(document["cells"]) == read
     del document["cells"]
     assert document.pop("columns") == [asdict(column) for column in table.columns]
     document.pop("about", None)
@@ -190,8 +255,10 @@ def test_what_is_not_defined_is_null_and_an_empty_field(undefined: Table) -> Non
 # --- Markdown ---------------------------------------------------------------------------------------------------------
 
 
-def test_markdown_shows_every_part_with_its_numbers_and_marks(table: Table) -> None:
-    tables, items, titles = shown(markdown(table))
+@pytest.mark.parametrize("of", ["table", "controls"])
+def test_markdown_shows_every_part_with_its_numbers_and_marks(of: str, request: pytest.FixtureRequest) -> None:
+    table: Table = request.getfixturevalue(of)
+    tables, items, titles = shown(FORMATS["markdown"](table))
     assert items == [*explained(table)]
     parts = [*grids(table)]
     assert titles == [grid.title[:1].upper() + grid.title[1:] for grid in parts]
@@ -214,17 +281,17 @@ def lines(below: tuple[str, ...]) -> list[str]:
 
 
 def test_markdown_has_as_many_places_in_every_row_as_in_the_head(table: Table) -> None:
-    for block in markdown(compare(several(HOSTILE), *FOUR)).split("\n\n"):
+    for block in FORMATS["markdown"](compare(several(HOSTILE), *FOUR)).split("\n\n"):
         rows = [line for line in block.splitlines() if line.startswith("|")]
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) <= 1
-    assert "**0.3064**" in markdown(table)
-    assert re.search(r"\| = 0\.\d{4} <br>0\.\d{3}…0\.\d{3} \|", markdown(table))
+    assert "**0.3064**" in FORMATS["markdown"](table)
+    assert re.search(r"\| = 0\.\d{4} <br>0\.\d{3}…0\.\d{3} \|", FORMATS["markdown"](table))
 
 
 def test_markdown_shows_hostile_names_as_they_are() -> None:
     told = Told(notes=["> <b>", "a_b_ *c*"])
     hostile = compare(several(HOSTILE), *FOUR, told=told, against=HOSTILE[0])
-    text = markdown(hostile)
+    text = FORMATS["markdown"](hostile)
     tables, items, _ = shown(text)
     assert [row[0].text for row in tables[0][1:]] == [*HOSTILE]
     assert items == [*explained(hostile)]
@@ -234,12 +301,12 @@ def test_markdown_shows_hostile_names_as_they_are() -> None:
 
 def test_markdown_keeps_the_name_of_the_baseline_in_its_titles() -> None:
     name = "rag, model Qwen/Qwen3-8B"
-    _, _, titles = shown(markdown(compare(several([name, "cos"]), "meteor", against=name)))
+    _, _, titles = shown(FORMATS["markdown"](compare(several([name, "cos"]), "meteor", against=name)))
     assert titles == ["Scores", f"Differences to {name}", f"Improvement over {name}", "The answers"]
 
 
 def test_markdown_keeps_a_name_of_several_lines_on_one() -> None:
-    tables, items, titles = shown(markdown(compare(several([LINES, "cos"]), "meteor", against=LINES)))
+    tables, items, titles = shown(FORMATS["markdown"](compare(several([LINES, "cos"]), "meteor", against=LINES)))
     assert [len(rows) for rows in tables] == [3, 2, 2, 3]
     assert len(titles) == 4
     assert len(items) == 7
@@ -252,7 +319,7 @@ def test_markdown_keeps_a_name_of_several_lines_on_one() -> None:
 @pytest.mark.parametrize("names", [NAMES, HOSTILE])
 def test_latex_has_as_many_columns_in_every_row_as_it_declares(names: tuple[str, ...]) -> None:
     compared = compare(several(names), *FOUR, told=TOLD, against=names[0])
-    text = latex(compared)
+    text = FORMATS["latex"](compared)
     declared = re.findall(r"\\begin\{tabular\}\{(l(r+))\}", text)
     parts = [*grids(compared)]
     assert [len(columns) for columns, _ in declared] == [1 + len(grid.head) for grid in parts]
@@ -266,7 +333,7 @@ def test_latex_has_as_many_columns_in_every_row_as_it_declares(names: tuple[str,
 
 @pytest.mark.parametrize("names", [NAMES, HOSTILE])
 def test_latex_is_ascii_and_its_braces_are_balanced(names: tuple[str, ...]) -> None:
-    for line in latex(compare(several(names), *FOUR, told=TOLD, against=names[0])).splitlines():
+    for line in FORMATS["latex"](compare(several(names), *FOUR, told=TOLD, against=names[0])).splitlines():
         if line.startswith("% "):
             continue
         assert line.isascii()
@@ -277,7 +344,7 @@ def test_latex_is_ascii_and_its_braces_are_balanced(names: tuple[str, ...]) -> N
 
 
 def test_latex_writes_what_it_would_read_as_its_own_as_signs() -> None:
-    rows = rows_of_latex(latex(compare(several(HOSTILE), *FOUR)))[0]
+    rows = rows_of_latex(FORMATS["latex"](compare(several(HOSTILE), *FOUR)))[0]
     assert [row[0].strip() for row in rows if row[0].strip()] == [
         r"a\textbar{}b*c\_d`e`\textasciitilde{}\textasciitilde{}f\textasciitilde{}\textasciitilde{}",
         "{[}red]x{[}/red]",
@@ -288,12 +355,15 @@ def test_latex_writes_what_it_would_read_as_its_own_as_signs() -> None:
     ]
 
 
-def test_latex_shows_every_number_with_what_is_below_it(table: Table) -> None:
+@pytest.mark.parametrize("of", ["table", "controls"])
+def test_latex_shows_every_number_with_what_is_below_it(of: str, request: pytest.FixtureRequest) -> None:
+    table: Table = request.getfixturevalue(of)
+
     def number(text: str) -> str:
         signs = {"-": "$-$", "…": r"\dots{}", "–": "--", "%": r"\%", "<": "$<$"}
         return "".join(signs.get(sign, sign) for sign in text)
 
-    text = latex(table)
+    text = FORMATS["latex"](table)
     for grid, rows in zip(grids(table), rows_of_latex(text), strict=True):
         left = iter([column.strip().removesuffix(r"\\").strip() for column in row] for row in rows)
         assert next(left)[0] == ""
@@ -312,20 +382,36 @@ def test_latex_shows_every_number_with_what_is_below_it(table: Table) -> None:
         assert next(left, None) is None
 
 
+def test_what_readers_are_shown_names_the_strongest_controls(controls: Table) -> None:
+    tables, _, titles = shown(FORMATS["markdown"](controls))
+    assert titles[3] == "Differences to the strongest control"
+    (_, (name, *places)) = tables[3]
+    assert (name.text, [place.text.split("\n")[-1] for place in places]) == (
+        "steerx-cos λ 0.5",
+        ["random anchors", "another's description"],
+    )
+    *_, last = rows_of_latex(FORMATS["latex"](controls))[3]
+    assert [column.strip() for column in last] == [
+        "",
+        r"{\scriptsize random anchors}",
+        r"{\scriptsize another's description} \\",
+    ]
+
+
 def test_latex_leaves_no_line_for_what_has_nothing_below(undefined: Table) -> None:
-    improved = rows_of_latex(latex(undefined))[2]
+    improved = rows_of_latex(FORMATS["latex"](undefined))[2]
     assert [[column.strip() for column in row] for row in improved[1:]] == [["b", r"-- \\"]]
 
 
 def test_latex_tells_what_the_numbers_are_in_comments(table: Table) -> None:
-    text = latex(table)
+    text = FORMATS["latex"](table)
     comments = [line.removeprefix("% ") for line in text.splitlines() if line.startswith("%")]
     assert comments == [*explained(table), *(grid.title for grid in grids(table))]
     assert text.index(r"\begin") > text.index(SIGNATURES[-1])
 
 
 def test_latex_lets_no_name_of_several_lines_out_of_its_comment() -> None:
-    text = latex(compare(several([LINES, "cos"]), "meteor", against=LINES))
+    text = FORMATS["latex"](compare(several([LINES, "cos"]), "meteor", against=LINES))
     for line in re.sub(r"\\begin\{tabular\}.*?\\end\{tabular\}", "", text, flags=re.DOTALL).splitlines():
         assert not line or line.startswith("% ")
     assert {len(row) for row in rows_of_latex(text)[0]} == {2}
@@ -335,12 +421,13 @@ def test_latex_lets_no_name_of_several_lines_out_of_its_comment() -> None:
 
 
 def test_the_formats_are_those_that_can_be_asked_for() -> None:
-    assert [*FORMATS.items()] == [
-        ("markdown", markdown),
-        ("csv", comma_separated),
-        ("latex", latex),
-        ("json", as_json),
-    ]
+    table = compare(several(), *FOUR)
+    assert {name: written(table) for name, written in FORMATS.items()} == {
+        "markdown": markdown(page(table)),
+        "csv": comma_separated(table),
+        "latex": latex(page(table)),
+        "json": as_json(table),
+    }
 
 
 @pytest.mark.parametrize("name", ["markdown", "latex", "json"])

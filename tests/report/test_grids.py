@@ -14,6 +14,7 @@ from reported import (
     TOLD,
     cell,
     compare,
+    controlled,
     counts,
     frame,
     paper,
@@ -21,8 +22,10 @@ from reported import (
     system,
     users,
 )
-from steerx_cli.report.grids import NOTHING, Entry, Grid, explained, grids, readable_p
-from steerx_cli.report.table import Asked, Cell, Column, Interval, Row, Table
+from steerx_cli.report.grids import NOTHING, Entry, Grid, explained, grids, page, readable_p
+from steerx_cli.report.rivals import Rival
+from steerx_cli.report.sums import Asked, Interval
+from steerx_cli.report.table import Cell, Column, Row, Table
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -154,6 +157,65 @@ def test_parts_that_have_nothing_to_say_are_left_out() -> None:
     baseline = by_title(compare(several(), "meteor", against="cas γ2 1"))
     assert [*baseline] == ["scores", "differences to cas γ2 1", "improvement over cas γ2 1", "the answers"]
     assert "cas γ2 1" not in baseline["differences to cas γ2 1"].names
+
+
+def test_a_method_stands_beside_its_strongest_control_with_the_name_of_it() -> None:
+    title, measures = "differences to the strongest control", [METEOR, BLEU]
+    found: list[dict[str, Rival]] = [
+        {"meteor": Rival("random anchors", Interval(0.1, -0.02, 0.21), 0.04), "bleu": Rival("all tokens", NONE, None)},
+        {"meteor": Rival("the mean vector", Interval(-0.1, -0.2, -0.05), 0.0005)},
+        {},
+    ]
+    cells = dict.fromkeys(("meteor", "bleu"), Cell(Interval(0.2, 0.1, 0.3)))
+    rows = [Row(name, name, None, None, cells, rivals=of) for name, of in zip("abc", found, strict=True)]
+    table = Table(measures, rows, 12, 6, Asked(), "a", "", (), ())
+    assert by_title(table)[title] == Grid(
+        title,
+        ["METEOR", "BLEU"],
+        ["a", "b"],
+        [
+            [Entry("+0.1000", ("-0.020…+0.210", "p 0.040", "random anchors")), Entry("–", ("all tokens",))],
+            [Entry("-0.1000", ("-0.200…-0.050", "p < 0.001", "the mean vector")), Entry("–")],
+        ],
+    )
+    assert [*by_title(table)] == ["scores", "differences to a", title, "the answers"]
+
+
+def test_the_strongest_controls_stand_behind_the_baseline_and_a_sentence_says_what_they_are() -> None:
+    table = compare(controlled(), "rouge1", "meteor")
+    title = "differences to the strongest control"
+    parts = ["scores", "differences to non-perso", "improvement over non-perso", title, "the answers"]
+    assert [*by_title(table)] == parts
+    found = by_title(table)[title]
+    assert found.names == ["steerx-cos λ 0.5"]
+    for head, measure in (("ROUGE-1", "rouge1"), ("METEOR", "meteor")):
+        of = table.rows[1].rivals[measure]
+        shown = entry(found, "steerx-cos λ 0.5", head)
+        assert shown.text == f"{of.difference.value:+.4f}"
+        assert of.p_holm is not None
+        assert shown.below == (
+            f"{of.difference.low:+.3f}…{of.difference.high:+.3f}",
+            f"p {readable_p(of.p_holm)}",
+            of.name,
+        )
+    told = [*explained(table)]
+    assert told[4] == (
+        "strongest control: by each score the best of those that know nothing of the user or of the causal effect; "
+        "p adjusted by Holm over all of the method's controls"
+    )
+    assert [sentence.partition(":")[0] for sentence in told[3:6]] == ["=", "strongest control", "Impr."]
+
+
+def test_without_a_control_nothing_is_told_of_any() -> None:
+    rows = controlled()
+    for table in (compare(rows.filter(~rows["variant"].is_not_null()), "meteor"), compare(rows)):
+        assert "differences to the strongest control" not in by_title(table)
+        assert not [sentence for sentence in explained(table) if sentence.startswith("strongest")]
+
+
+def test_a_page_is_all_parts_and_all_sentences() -> None:
+    for table in (compare(several(), *FOUR, told=TOLD), compare(controlled(), "meteor")):
+        assert (page(table).grids, page(table).told) == ([*grids(table)], [*explained(table)])
 
 
 def test_the_papers_numbers_stand_as_in_the_paper() -> None:

@@ -14,7 +14,8 @@ from reported import FOUR, PAPER, cell, compare, counts, frame, paper, rows_of, 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.metrics.bleu import Bleu
 from steerx_cli.metrics.statistics import Swapped, holm
-from steerx_cli.report.table import Interval, Table, Told, baseline
+from steerx_cli.report.sums import Interval
+from steerx_cli.report.table import Table, Told, baseline
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -583,7 +584,7 @@ def test_differences_are_to_the_baseline_that_is_named_wherever_it_stands() -> N
     assert table.against == "steerx-cos λ 0.5"
     zero = cell(table, "steerx-cos λ 0.5", "meteor")
     assert (zero.difference, zero.p) == (None, None)
-    for name in ("non-perso", "steerx-cos λ 0.5, profiles-of other"):
+    for name in ("non-perso", "steerx-cos λ 0.5, random anchors"):
         found = cell(table, name, "meteor")
         assert found.difference is not None
         assert found.difference.value == pytest.approx(found.score.value - zero.score.value)

@@ -14,9 +14,9 @@ import torch
 from rouge_score.rouge_scorer import RougeScorer
 
 import answers
+import steerx_cli.report.reading as reading
 import steerx_cli.stages.evaluate as stage
-import steerx_cli.stages.evaluate.tables as tables
-from answers import answer, ask, asked, give
+from answers import ancestor, answer, ask, asked, give
 from encoders import write_encoder
 from scorers import Row, rows_of
 from steerx_cli.core.artifacts import read_footer
@@ -29,7 +29,7 @@ from steerx_cli.lm.models import ModelRequest, identify
 from steerx_cli.lm.templates import load_task
 from steerx_cli.metrics.meteor import Meteor
 from steerx_cli.metrics.scorers import UNTRAINED
-from steerx_cli.report.table import Asked
+from steerx_cli.report.sums import Asked
 from steerx_cli.stages.evaluate.settings import BertScoreSettings, Settings
 from steerx_cli.tools.merge import run as merge
 from support import stop_before
@@ -47,7 +47,8 @@ TROUBLES = {
     FOREIGN.format("answers"): 1,
     FOREIGN.format("references"): 1,
 }
-SYSTEMS = ("non-perso", "rag", "cos λ 0.5", "cos λ -1", "steerx-cas γ2 0.1")
+SYSTEMS = ("non-perso", "rag", "cos λ 0.5", "cos λ -1", "steerx-cas γ2 0.1, the mean vector")
+STEERED = {"tau": 0.7, "gamma1": 0.4, "layer": 2, "variant": "the mean vector"}  # what steerx-cas has beside γ2
 
 
 def text(*of: object) -> str:
@@ -112,9 +113,18 @@ def place(folder: Path, rows: list[Row], files: list[list[Row]], **parameters: A
     return Place(folder, [give(folder, footer, some, **parameters) for some in files])
 
 
+def of_world(folder: Path, files: list[list[Row]]) -> Place:
+    """The queries here, and answers to them, of which the first file was steered with vectors."""
+    footer, scores = ask(folder, QUERIES), ancestor("scores", method="causal", tau=STEERED["tau"])
+    profiles = ancestor("profiles", {"scores": scores}, mode="llm", of="anchors")
+    vectors = ancestor("vectors", {"profiles": profiles}, gamma1=STEERED["gamma1"])
+    steered = give(folder, footer, files[0], parents={"vectors": vectors}, layer=STEERED["layer"], vectors_of="mean")
+    return Place(folder, [steered, *(give(folder, footer, some) for some in files[1:])])
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return place(tmp_path_factory.mktemp("world"), QUERIES, given())
+    return of_world(tmp_path_factory.mktemp("world"), given())
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +154,7 @@ def expected(row: Row, reference: str, name: str) -> Row:
     taken = ("user_id", "query_id", "method", "lam", "gamma2", "basis", "finish")
     return {
         **{column: row[column] for column in taken},
+        **(STEERED if row["method"] == "steerx-cas" else dict.fromkeys(STEERED)),
         "system": name,
         "rouge1": rouge["rouge1"].fmeasure,
         "rougeL": rouge["rougeL"].fmeasure,
@@ -251,7 +262,7 @@ def test_the_footer_says_how_it_was_scored(world: Place) -> None:
         "limit": None,
     }
     assert (footer.record.stage, footer.users, footer.record.models) == ("evaluate", 6, {})
-    assert {*footer.record.inputs} == {"queries", "non-perso", "rag", "cos", "steerx-cas"}
+    assert {*footer.record.inputs} == {"queries", "non-perso", "rag", "cos", "steerx-cas, the mean vector"}
     assert {*footer.record.inputs.values()} <= {*footer.ancestry}
 
 
@@ -262,7 +273,7 @@ def test_answers_are_matched_by_id_and_never_by_place(scored: list[Row], tmp_pat
     mixed = given()
     for rows in mixed:
         random.Random(0).shuffle(rows)
-    other = place(tmp_path, QUERIES, mixed)
+    other = of_world(tmp_path, mixed)
     assert [rows_of(path) for path in other.files] != [sorted_by_user(rows) for rows in given()]
     found, _ = other.run()
     assert sorted(found, key=place_of) == sorted(scored, key=place_of)
@@ -489,7 +500,7 @@ def test_where_the_bertscore_model_lies_is_no_part_of_its_signature(judges: Path
 
 def test_bertscore_of_no_judge_is_in_no_table(judges: Path, letters: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def shown() -> tuple[list[str], str, str]:
-        table = tables.read_table(letters.folder / "metrics.parquet", Asked(samples=100))
+        table = reading.read_table(letters.folder / "metrics.parquet", Asked(samples=100))
         scores = [column.name for column in table.of_kind("score")]
         return scores, " ".join(table.signatures), " ".join(table.notes)
 
@@ -500,7 +511,7 @@ def test_bertscore_of_no_judge_is_in_no_table(judges: Path, letters: Place, monk
     assert "BERTScore" not in notes
     demo = identify(ModelRequest(str(judges / "trained"))).weights
     with monkeypatch.context() as patch:
-        patch.setattr(tables, "DEMO_WEIGHTS", demo)
+        patch.setattr(reading, "DEMO_WEIGHTS", demo)
         scores, signatures, notes = shown()
     assert (scores, "bertscore[" in signatures) == (["rouge1"], False)
     assert "BERTScore is left out: its model is the demo's, which knows one small world" in notes
@@ -513,7 +524,7 @@ def test_bertscore_of_no_judge_is_in_no_table(judges: Path, letters: Place, monk
 
 def test_the_demo_s_model_is_known_by_its_weights() -> None:
     model = Path(__file__).parents[2] / "data" / "demo" / "model"
-    assert identify(ModelRequest(str(model))).weights == tables.DEMO_WEIGHTS
+    assert identify(ModelRequest(str(model))).weights == reading.DEMO_WEIGHTS
 
 
 def test_texts_longer_than_the_model_takes_are_counted(judges: Path, tmp_path: Path) -> None:
@@ -530,11 +541,13 @@ def test_texts_longer_than_the_model_takes_are_counted(judges: Path, tmp_path: P
 def test_the_table_tells_what_was_counted(world: Place) -> None:
     for split, about in (("test", "split test"), ("all", "all that have a reference")):
         _, counts = world.run(replace(TEXT, split=split))
-        table = tables.read_table(world.folder / "metrics.parquet", Asked(samples=100))
+        table = reading.read_table(world.folder / "metrics.parquet", Asked(samples=100))
         assert table.about == about
         notes = [f"{name}: {count:,}" for name, count in counts.items()]
         assert [*table.notes][: len(notes)] == notes
         assert [row.name for row in table.rows] == [*SYSTEMS]
+        settings = [{name: getattr(row, name) for name in STEERED} for row in table.rows]
+        assert settings == [*[dict.fromkeys(STEERED)] * 4, STEERED]
         assert [column.name for column in table.of_kind("score")] == ["rouge1", "rougeL", "meteor", "bleu"]
         names = ["rouge1", "rougeL", "meteor", "bleu", "sentence-bleu"]
         assert [signature.partition("[")[0] for signature in table.signatures] == names

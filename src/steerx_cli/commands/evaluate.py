@@ -24,7 +24,7 @@ from steerx_cli.core.methods import STRENGTHS
 from steerx_cli.core.places import find_input
 
 if TYPE_CHECKING:
-    from steerx_cli.report.table import Asked
+    from steerx_cli.report.sums import Asked
     from steerx_cli.stages.evaluate.settings import BertScoreSettings
 
 SCORES = "What is scored"
@@ -187,7 +187,8 @@ def evaluate(
 
     Example: steerx evaluate --metric rouge1 --metric meteor --meteor-split simple
     """
-    from steerx_cli.report.table import Asked, baseline
+    from steerx_cli.report.sums import Asked
+    from steerx_cli.report.table import baseline
 
     asked = Asked(against, samples, confidence, seed)
     if telling.as_json and is_typed(typed, "output_format"):
@@ -239,12 +240,16 @@ def _bertscore(model: Judge, layer: int | None) -> "BertScoreSettings":
 
 def _show(metrics: Path, asked: "Asked", output_format: str) -> None:
     from steerx_cli.report.formats import FORMATS
-    from steerx_cli.stages.evaluate.tables import read_table
+    from steerx_cli.report.grids import page
+    from steerx_cli.report.reading import read_table
 
     if output_format == "none":
         return
     table = read_table(metrics, asked)
-    console.table(table, None if output_format == "terminal" else FORMATS[output_format])
+    if output_format == "terminal":
+        console.page(page(table))
+    else:
+        console.text(FORMATS[output_format](table))
 
 
 def answers_in(run: Path) -> list[Path]:

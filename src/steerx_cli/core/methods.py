@@ -1,4 +1,4 @@
-"""The six methods, in the order of the paper's Table 1, and what says how strongly each steers."""
+"""The six methods in the order of the paper's Table 1, what says how strongly each steers, and what varies them."""
 
 from collections.abc import Mapping
 
@@ -11,3 +11,23 @@ STRENGTHS: Mapping[str, str | None] = {
     "steerx-cas": "gamma2",
 }
 SIGNS: Mapping[str, str] = {"lam": "λ", "gamma2": "γ2"}
+
+# How a method is not itself: what stands in the place of something of the user's own, by a parameter and its value.
+ALL_TOKENS = "all tokens"
+VARIANTS: Mapping[tuple[str, str], str] = {
+    ("profiles_of", "other"): "another's description",
+    ("vectors_of", "other"): "another's vector",
+    ("vectors_of", "mean"): "the mean vector",
+    ("anchors", "random"): "random anchors",
+    ("anchors", "surprisal"): "surprisal anchors",
+    ("anchors", "all"): ALL_TOKENS,
+    ("anchors", "lexicon"): "a lexicon's words",
+    ("mode", "join"): "without smoothing",
+    ("mode", "raw"): "without tokens",
+    ("of", "texts"): "whole texts smoothed",
+    ("stage", "demo-habits"): "the true habits",
+}
+# Those that know nothing of the user, or of what the causal effect finds: the method should do better than each.
+CONTROLS = frozenset(
+    ("another's description", "another's vector", "the mean vector", "random anchors", "surprisal anchors", ALL_TOKENS)
+)

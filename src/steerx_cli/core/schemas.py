@@ -211,7 +211,7 @@ GENERATIONS = Artifact(
 )
 METRICS = Artifact(
     name="metrics",
-    version=1,
+    version=2,
     written_by="steerx evaluate",
     columns=pa.schema(
         [
@@ -221,6 +221,10 @@ METRICS = Artifact(
             _text("method"),
             pa.field("lam", pa.float64()),
             pa.field("gamma2", pa.float64()),
+            pa.field("tau", pa.float64()),
+            pa.field("gamma1", pa.float64()),
+            pa.field("layer", pa.int32()),
+            pa.field("variant", pa.string()),
             _text("basis"),
             _text("finish"),
             pa.field("rouge1", pa.float64()),
@@ -241,6 +245,25 @@ METRICS = Artifact(
         ]
     ),
     key=("user_id", "query_id", "system"),
+)
+CHOICES = Artifact(
+    name="choices",
+    version=1,
+    written_by="steerx choose",
+    columns=pa.schema(
+        [
+            _text("method"),
+            pa.field("lam", pa.float64()),
+            pa.field("gamma2", pa.float64()),
+            pa.field("tau", pa.float64()),
+            pa.field("gamma1", pa.float64()),
+            pa.field("layer", pa.int32()),
+            pa.field("score", pa.float64()),
+            pa.field("answers", pa.int32(), nullable=False),
+            pa.field("chosen", pa.bool_(), nullable=False),
+        ]
+    ),
+    key=("method", "lam", "gamma2", "tau", "gamma1", "layer"),
 )
 TRUTH = Artifact(
     name="truth",
@@ -268,5 +291,17 @@ TRUTH = Artifact(
 
 ARTIFACTS = {
     artifact.name: artifact
-    for artifact in (HISTORIES, QUERIES, RETRIEVED, EFFECTS, SCORES, PROFILES, VECTORS, GENERATIONS, METRICS, TRUTH)
+    for artifact in (
+        HISTORIES,
+        QUERIES,
+        RETRIEVED,
+        EFFECTS,
+        SCORES,
+        PROFILES,
+        VECTORS,
+        GENERATIONS,
+        METRICS,
+        CHOICES,
+        TRUTH,
+    )
 }

@@ -10,31 +10,15 @@ from math import isfinite
 from typing import Any
 
 from steerx_cli.core.text import visible
-from steerx_cli.report.grids import Entry, Grid, explained, grids
-from steerx_cli.report.table import Interval, Table
+from steerx_cli.report.grids import Entry, Grid, Page, page
+from steerx_cli.report.sums import Interval
+from steerx_cli.report.table import SETTINGS, Table
 
+_OF_CONTROLS = ("control_difference", "control_difference_low", "control_difference_high")
 _COLUMNS: tuple[str, ...] = (
-    "system",
-    "method",
-    "lam",
-    "gamma2",
-    "measure",
-    "value",
-    "low",
-    "high",
-    "against",
-    "difference",
-)
-_COLUMNS += (
-    "difference_low",
-    "difference_high",
-    "p",
-    "p_holm",
-    "best",
-    "like_the_best",
-    "answers",
-    "users",
-    "signature",
+    *("system", "method", *SETTINGS, "variant", "measure", "value", "low", "high", "against"),
+    *("difference", "difference_low", "difference_high", "p", "p_holm", "best", "like_the_best"),
+    *("control", *_OF_CONTROLS, "control_p_holm", "answers", "users", "signature"),
 )
 _TEX: dict[str, str] = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _TEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
@@ -57,7 +41,7 @@ _TEX |= {
 # --- for readers ------------------------------------------------------------------------------------------------------
 
 
-def markdown(table: Table) -> str:
+def markdown(page: Page) -> str:
     """Tables and a list."""
 
     def entry(entry: Entry) -> str:
@@ -73,8 +57,8 @@ def markdown(table: Table) -> str:
             yield "| " + " | ".join([_plain(name), *map(entry, entries)]) + " |"
         yield ""
 
-    parts = [line for grid in grids(table) for line in lines(grid)]
-    return "\n".join([*parts, *(f"- {_plain(sentence)}" for sentence in explained(table))]) + "\n"
+    parts = [line for grid in page.grids for line in lines(grid)]
+    return "\n".join([*parts, *(f"- {_plain(sentence)}" for sentence in page.told)]) + "\n"
 
 
 def _plain(text: str) -> str:
@@ -82,7 +66,7 @@ def _plain(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|~&$#])", r"\\\1", visible(text))
 
 
-def latex(table: Table) -> str:
+def latex(page: Page) -> str:
     r"""Tables for \usepackage{booktabs}, with what the numbers are as a comment above."""
 
     def entry(entry: Entry, line: int) -> str:
@@ -106,8 +90,8 @@ def latex(table: Table) -> str:
         yield r"\end{tabular}"
         yield ""
 
-    told = [f"% {visible(sentence)}" for sentence in explained(table)]
-    return "\n".join([*told, "", *(line for grid in grids(table) for line in lines(grid))])
+    told = [f"% {visible(sentence)}" for sentence in page.told]
+    return "\n".join([*told, "", *(line for grid in page.grids for line in lines(grid))])
 
 
 def _tex_number(text: str) -> str:
@@ -126,8 +110,10 @@ def cells(table: Table) -> Iterator[dict[str, Any]]:
     """A row for each measure of each system, with everything that is known of it."""
     signatures = {signature.partition("[")[0]: signature for signature in table.signatures}
     for row in table.rows:
-        of = {"system": row.name, "method": row.method, "lam": row.lam, "gamma2": row.gamma2}
+        of = {"system": row.name, "method": row.method}
+        of |= {name: getattr(row, name) for name in (*SETTINGS, "variant")}
         for name, cell in row.cells.items():
+            rival = row.rivals.get(name)
             against = table.against if cell.difference or name.startswith("impr") else None
             yield {
                 **of,
@@ -139,6 +125,9 @@ def cells(table: Table) -> Iterator[dict[str, Any]]:
                 "p_holm": cell.p_holm,
                 "best": cell.best,
                 "like_the_best": cell.like_the_best,
+                "control": None if rival is None else rival.name,
+                **_interval(None if rival is None else rival.difference, *_OF_CONTROLS),
+                "control_p_holm": None if rival is None else rival.p_holm,
                 "answers": table.examples,
                 "users": table.users,
                 "signature": signatures.get(name),
@@ -179,8 +168,8 @@ def as_json(table: Table) -> str:
 
 
 FORMATS: Mapping[str, Callable[[Table], str]] = {
-    "markdown": markdown,
+    "markdown": lambda table: markdown(page(table)),
     "csv": comma_separated,
-    "latex": latex,
+    "latex": lambda table: latex(page(table)),
     "json": as_json,
 }

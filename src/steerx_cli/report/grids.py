@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from steerx_cli.report.table import Cell, Column, Interval, Row, Table
+from steerx_cli.report.rivals import Rival
+from steerx_cli.report.sums import Interval
+from steerx_cli.report.table import Cell, Column, Row, Table
 
 _LARGE = 1e6  # from here on digits say nothing
 NOTHING = "–"  # what is not defined, or not asked for
@@ -30,15 +32,30 @@ class Grid:
     entries: Sequence[Sequence[Entry]]
 
 
+@dataclass(frozen=True)
+class Page:
+    """What a reader is shown: grids, and sentences below them."""
+
+    grids: Sequence[Grid]
+    told: Sequence[str]
+
+
+def page(table: Table) -> Page:
+    """A table for readers."""
+    return Page([*grids(table)], [*explained(table)])
+
+
 def grids(table: Table) -> Iterator[Grid]:
-    """The scores; their differences to the baseline; and what the answers look like."""
+    """The scores; how far they are from the baseline, and from a method's strongest control; what answers look like."""
     if scores := table.of_kind("score"):
         yield _grid("scores", table.rows, scores, _score)
     if scores and table.against is not None and len(table.rows) > 1:
         others = [row for row in table.rows if row.name != table.against]
-        yield _grid(f"differences to {table.against}", others, scores, _difference)
+        yield _grid(f"differences to {table.against}", others, scores, difference_entry)
         if improvements := table.of_kind("improvement"):
             yield _grid(f"improvement over {table.against}", others, improvements, _score)
+    if compared := [row for row in table.rows if row.rivals]:
+        yield _of_rivals(compared, scores)
     yield _grid("the answers", table.rows, table.of_kind("shape"), _shape)
 
 
@@ -57,6 +74,11 @@ def explained(table: Table) -> Iterator[str]:
             "over the systems, each score by itself"
         )
         yield f"=: not told from the best, which is bold (the same p, above {1 - asked.confidence:.2g})"
+    if any(row.rivals for row in table.rows):
+        yield (
+            "strongest control: by each score the best of those that know nothing of the user or of the causal effect;"
+            " p adjusted by Holm over all of the method's controls"
+        )
     if table.of_kind("improvement"):
         yield (
             "Impr.: the mean over ROUGE-1, METEOR, BLEU and BERTScore, of those that are there, of the relative gain "
@@ -77,15 +99,40 @@ def _grid(title: str, rows: Sequence[Row], columns: Sequence[Column], entry: Cal
     return Grid(title, [column.title for column in columns], [row.name for row in rows], entries)
 
 
+def _of_rivals(rows: Sequence[Row], columns: Sequence[Column]) -> Grid:
+    """How far each method is above the strongest of its controls, and which that is."""
+
+    entries = [[rival_entry(row.rivals.get(column.name), column) for column in columns] for row in rows]
+    return Grid(
+        "differences to the strongest control",
+        [column.title for column in columns],
+        [row.name for row in rows],
+        entries,
+    )
+
+
+def rival_entry(rival: Rival | None, column: Column) -> Entry:
+    """How far a method is above the strongest of its controls."""
+    if rival is None:
+        return Entry(NOTHING)
+    below = (*_interval(rival.difference, column, "+"), *_p(rival.p_holm), rival.name)
+    return Entry(_number(rival.difference.value, column, "+"), below)
+
+
 def _score(cell: Cell, column: Column) -> Entry:
     return Entry(_number(cell.score.value, column), _interval(cell.score, column), cell.best, cell.like_the_best)
 
 
-def _difference(cell: Cell, column: Column) -> Entry:
+def difference_entry(cell: Cell, column: Column) -> Entry:
+    """How far a system is from the baseline."""
     if cell.difference is None:
         return Entry(NOTHING)
-    p = () if cell.p_holm is None else (f"p {readable_p(cell.p_holm)}",)
-    return Entry(_number(cell.difference.value, column, "+"), (*_interval(cell.difference, column, "+"), *p))
+    below = (*_interval(cell.difference, column, "+"), *_p(cell.p_holm))
+    return Entry(_number(cell.difference.value, column, "+"), below)
+
+
+def _p(p: float | None) -> tuple[str, ...]:
+    return () if p is None else (f"p {readable_p(p)}",)
 
 
 def _shape(cell: Cell, column: Column) -> Entry:

@@ -1,38 +1,18 @@
 """The table of systems: every score with what chance does to it, from the scores of single answers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
-from math import isfinite, nan
+from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.metrics.measures import SENTENCE_BLEU, SHAPES, Measure, Parts, score_measures
-from steerx_cli.metrics.statistics import IMPROVED, Numbers, Swapped, holm, improvement, interval, resampled, user_sums
-
-
-@dataclass(frozen=True)
-class Asked:
-    """How the scores of systems are compared."""
-
-    against: str | None = None  # a system's name, or a method with one system; None: non-perso where it is there
-    samples: int = 10_000  # resamples of users, and swaps of them
-    confidence: float = 0.95
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number, and between what it lies."""
-
-    value: float
-    low: float
-    high: float
-    undefined: int = 0  # resamples that have no such number, which it leaves out
+from steerx_cli.metrics.measures import SENTENCE_BLEU, SHAPES, Measure, score_measures
+from steerx_cli.metrics.statistics import IMPROVED, holm, improvement
+from steerx_cli.report.rivals import Rival, rivals_of
+from steerx_cli.report.sums import Asked, Interval, Scored
 
 
 @dataclass(frozen=True)
@@ -47,6 +27,9 @@ class Cell:
     like_the_best: bool = False  # chance explains the difference
 
 
+SETTINGS = ("lam", "gamma2", "tau", "gamma1", "layer")  # the paper's, as far as a method has them
+
+
 @dataclass(frozen=True)
 class Row:
     """One system."""
@@ -56,6 +39,11 @@ class Row:
     lam: float | None
     gamma2: float | None
     cells: Mapping[str, Cell]  # by measure; those of Impr. too
+    tau: float | None = None
+    gamma1: float | None = None
+    layer: int | None = None
+    variant: str | None = None  # how it is not the method itself
+    rivals: Mapping[str, Rival] = field(default_factory=dict)  # by measure; of a method whose controls are there
 
 
 @dataclass(frozen=True)
@@ -104,85 +92,6 @@ class Table:
 # --- the numbers ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """The sums that everything is computed from: [users, systems, parts], each measure with its own parts."""
-
-    sums: Numbers
-    parts: Mapping[str, slice]
-    measures: Mapping[str, Measure]
-    asked: Asked
-
-    @classmethod
-    def of(cls, rows: pl.DataFrame, systems: Sequence[str], measures: Mapping[str, Measure], asked: Asked) -> "_Scored":
-        """Add up what is in the rows, which name the examples in one order under each system."""
-        users = {user: at for at, user in enumerate(rows["user_id"].unique(maintain_order=True))}
-        distinct = dict.fromkeys(
-            measure.parts for measure in measures.values()
-        )  # those of labels have theirs in common
-        sums, places = [], dict[Parts, slice]()
-        for system in systems:
-            own = rows.filter(pl.col("system") == system)
-            found = [parts(own) for parts in distinct]
-            ends = np.cumsum([0, *(each.shape[1] for each in found)]).tolist()
-            places = {parts: slice(*at) for parts, at in zip(distinct, pairwise(ends), strict=True)}
-            sums.append(user_sums(np.concatenate(found, 1), [users[user] for user in own["user_id"]], len(users)))
-        return cls(np.stack(sums, 1), {name: places[of.parts] for name, of in measures.items()}, measures, asked)
-
-    @property
-    def systems(self) -> range:
-        """Their places."""
-        return range(self.sums.shape[1])
-
-    @cached_property
-    def totals(self) -> dict[str, Numbers]:
-        """Each measure of each system: [systems]."""
-        whole = self.sums.sum(0)
-        return {
-            name: np.array([self.measures[name].of(system[at]) for system in whole]) for name, at in self.parts.items()
-        }
-
-    @cached_property
-    def drawn(self) -> dict[str, Numbers]:
-        """The same of the same users drawn with replacement, over and over: [samples, systems]."""
-        draws = resampled(self.sums, self.asked.samples, self.asked.seed)
-        return {name: self.measures[name].value(draws[..., at]) for name, at in self.parts.items()}
-
-    def p_values(self, one: int, names: Sequence[str]) -> dict[str, dict[int, float]]:
-        """For each measure whether chance explains what parts a system from each of the others."""
-        ways = {name: (self.parts[name], self.measures[name].value) for name in names}
-        swapped = Swapped(self.asked.samples, self.asked.seed)
-        found = {at: swapped.p_values(self.sums[:, one], self.sums[:, at], ways) for at in self.systems if at != one}
-        return {name: {at: p[name] for at, p in found.items() if name in p} for name in names}
-
-    def best(self, name: str) -> list[int]:
-        """The systems with the best value of a measure."""
-        values, measure = self.totals[name], self.measures[name]
-        if len(values) == 1 or np.isnan(values).all():
-            return []
-        most = np.nanmin(values) if measure.lower_is_better else np.nanmax(values)
-        return [at for at, value in enumerate(values) if value == most]
-
-    def like_the_best(self, names: Sequence[str]) -> dict[str, set[int]]:
-        """For each measure the systems whose difference to the best chance explains."""
-        best = {name: some for name in names if (some := self.best(name))}
-        found: dict[str, set[int]] = {}
-        for top in {some[0] for some in best.values()}:
-            p = self.p_values(top, [name for name, some in best.items() if some[0] == top])
-            for name, of in p.items():
-                alike = {at for at, value in holm(of).items() if value > 1 - self.asked.confidence}
-                found[name] = alike - {*best[name]}
-        return found
-
-    def between(self, value: float, drawn: Numbers) -> Interval:
-        """A number with its interval; resamples in which it is not defined say nothing."""
-        defined = drawn[np.isfinite(drawn)]
-        undefined = drawn.size - len(defined)
-        if not (isfinite(value) and len(defined)):
-            return Interval(float(value), nan, nan, undefined)
-        return Interval(float(value), *interval(defined, self.asked.confidence), undefined)
-
-
 @np.errstate(over="ignore", invalid="ignore")  # a rating may be as large as a float, and its square without end
 def tabulate(
     rows: pl.DataFrame, metrics: Sequence[str], labels: Sequence[str], asked: Asked, told: Told = NOTHING
@@ -190,12 +99,13 @@ def tabulate(
     """The table of what `metrics` holds, with these measures, and with what is to be told below it."""
     known = score_measures(labels)
     scores = {name: known[name] for name in metrics}
-    systems = rows.select("system", "method", "lam", "gamma2").unique("system", maintain_order=True)
+    systems = rows.select("system", "method", *SETTINGS, "variant").unique("system", maintain_order=True)
     names = systems["system"].to_list()
     more = {SENTENCE_BLEU.name: SENTENCE_BLEU} if "bleu" in scores else {}
-    scored = _Scored.of(rows, names, {**scores, **SHAPES, **more}, asked)
+    scored = Scored.of(rows, names, {**scores, **SHAPES, **more}, asked)
     base = baseline([*zip(names, systems["method"], strict=True)], asked.against)
     cells = _cells(scored, base, [*scores])
+    rivals = rivals_of(scored, systems, [*scores])
     columns = [_column(measure, "score") for measure in scores.values()]
     if base is not None and len(names) > 1:
         columns += _improve(scored, base, cells)
@@ -205,7 +115,10 @@ def tabulate(
             *(_column(measure, "shape") for measure in SHAPES.values()),
             *(_column(measure, "more") for measure in more.values()),
         ],
-        rows=[Row(**of, cells=own) for of, own in zip(_named(systems), cells, strict=True)],
+        rows=[
+            Row(**of, cells=own, rivals=against)
+            for of, own, against in zip(_named(systems), cells, rivals, strict=True)
+        ],
         examples=len(rows) // len(names),
         users=len(scored.sums),
         asked=asked,
@@ -238,7 +151,7 @@ def _column(measure: Measure, kind: str) -> Column:
     return Column(measure.name, measure.title, kind, measure.decimals, measure.percent, measure.lower_is_better)
 
 
-def _cells(scored: _Scored, base: int | None, judged: Sequence[str]) -> list[dict[str, Cell]]:
+def _cells(scored: Scored, base: int | None, judged: Sequence[str]) -> list[dict[str, Cell]]:
     """The cells of each system; p is asked for the judged measures only."""
     p = scored.p_values(base, judged) if base is not None else {}
     p_holm = {name: holm(of) for name, of in p.items()}
@@ -260,7 +173,7 @@ def _cells(scored: _Scored, base: int | None, judged: Sequence[str]) -> list[dic
     return [{name: cell(name, at) for name in scored.measures} for at in scored.systems]
 
 
-def _improve(scored: _Scored, base: int, cells: Sequence[dict[str, Cell]]) -> Iterator[Column]:
+def _improve(scored: Scored, base: int, cells: Sequence[dict[str, Cell]]) -> Iterator[Column]:
     """Add the paper's Impr. over the baseline to every other system's cells, with and without BLEU."""
     there = [name for name in IMPROVED if name in scored.measures]
     for name, title, without in (("impr", "Impr.", ()), ("impr-no-bleu", "Impr. w/o BLEU", ("bleu",))):
@@ -287,7 +200,7 @@ def _gaps(columns: Sequence[Column], cells: Sequence[Mapping[str, Cell]], asked:
             yield f"{column.title}: up to {most:,} of {asked.samples:,} samples have none, and intervals leave them out"
 
 
-def _too_few(scored: _Scored) -> Iterator[str]:
+def _too_few(scored: Scored) -> Iterator[str]:
     users = len(scored.sums)
     if users == 1:
         yield "with one user intervals say nothing"

@@ -81,14 +81,17 @@ class Scores:
 
     def _pairs(self, tables: Tables) -> pl.DataFrame:
         asked = examples(tables["queries"], self.settings.split).select(*IDS, "reference").with_row_index("query")
+        types = table_of(METRICS, []).schema
         found = [
             asked.join(of_system(tables[system.role], system), on=IDS, how="inner").with_columns(
-                system=pl.lit(system.name), number=pl.lit(number)
+                *(pl.lit(value, types[name]).alias(name) for name, value in system.columns.items()),
+                number=pl.lit(number),
             )
             for number, system in enumerate(self.systems)
         ]
+        of_systems = self.systems[0].columns
         return (
             pl.concat(found)
             .sort("query", "number")
-            .select(*IDS, "system", "method", "lam", "gamma2", "basis", "finish", "response", "reference")
+            .select(*IDS, *of_systems, "basis", "finish", "response", "reference")
         )

@@ -10,15 +10,20 @@ from steerx_cli.core.provenance import Footer
 from steerx_cli.core.schemas import METRICS
 from steerx_cli.core.sources import Source
 from steerx_cli.metrics.scorers import UNTRAINED
-from steerx_cli.report.table import Asked, Table, Told, tabulate
+from steerx_cli.report.sums import Asked
+from steerx_cli.report.table import Table, Told, tabulate
 
 # The model that ships with the demo: it knows one small world, and is no judge of texts.
 DEMO_WEIGHTS = "590f8c9b3a021feb2b15235d11990547a0dbb7881f53fc4abfea93a305ea1501"
 
 
 def read_table(metrics: Path, asked: Asked) -> Table:
+    """Compare what is scored in a file, or in its shards."""
+    return table_of(Source(METRICS, metrics), asked)
+
+
+def table_of(source: Source, asked: Asked) -> Table:
     """Compare what is scored there."""
-    source = Source(METRICS, metrics)
     if not source.footer.rows:
         raise SteerxError(f"{source.where} has no scores in it: there is nothing to compare")
     rows = cast(pl.DataFrame, pl.from_arrow(source.read(0, source.footer.rows)))
