@@ -11,7 +11,8 @@ import typer.main
 
 from steerx_cli.app import app
 from steerx_cli.core import presets
-from steerx_cli.core.presets import load_preset, preset_names
+from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.presets import load_preset, preset_names, preset_text
 from support import Steerx
 
 GROUP: Any = typer.main.get_command(app)
@@ -121,6 +122,141 @@ def test_the_summary_s_first_line_names_the_preset_s_file(here: Path, steerx: St
     assert err.splitlines()[0].split() == ["preset", "mine.toml"]
 
 
+# --- one that extends another -----------------------------------------------------------------------------------------
+
+
+def written(files: dict[str, str]) -> None:
+    """Presets in files of these names."""
+    for name, text in files.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text, encoding="utf-8")
+
+
+def refusal(name_or_file: str) -> str:
+    with pytest.raises(SteerxError) as told:
+        load_preset(name_or_file)
+    return str(told.value)
+
+
+def test_an_extending_preset_has_the_other_s_values_and_its_own_before_them() -> None:
+    own = "[generate]\nlam = 0.9\nseed = 3\n[evaluate]\nresamples = 9\n"
+    written({"mine.toml": f'extends = "paper-topic-8b"\ntask = "review"\n{own}'})
+    mine, paper = load_preset("mine.toml"), load_preset("paper-topic-8b")
+    assert (mine.name, mine.shared) == ("mine.toml", {"task": "review"})
+    assert [*mine.stages] == [*paper.stages]
+    assert mine.stages == {
+        **paper.stages,
+        "generate": {**paper.stages["generate"], "lam": 0.9, "seed": 3},
+        "evaluate": {**paper.stages["evaluate"], "resamples": 9},
+    }
+
+
+def test_a_key_goes_before_the_other_s_of_the_same_table_only(here: Path) -> None:
+    written({"base.toml": "[generate]\nlam = 0.5\n", "mine.toml": 'extends = "./base.toml"\nlam = 0.1\n'})
+    assert load_preset("mine.toml").values_for("generate", {"lam"}) == {"lam": 0.5}
+
+
+def test_presets_extend_each_other_in_a_chain(here: Path, dry: Dry) -> None:
+    written(
+        {
+            "base.toml": 'chunk-users = 5\nlimit = 1\n[retrieve]\nretriever = "all"\ntop-k = 7\n',
+            "middle.toml": 'extends = "./base.toml"\nlimit = 2\n[retrieve]\nretriever = "random"\ntop-k = 8\n',
+            "mine.toml": 'extends = "./middle.toml"\n[retrieve]\ntop-k = 9\n',
+        }
+    )
+    told = dry("--preset", "mine.toml")
+    assert told["preset"] == "mine.toml"
+    assert told["parameters"] == {"retriever": "random", "top_k": 9, "seed": 0, "chunk_users": 5, "limit": 2}
+
+
+@pytest.mark.parametrize("extends", ["../base.toml", "base.toml", "demo"])
+def test_each_preset_s_paths_are_seen_from_its_own_folder(here: Path, dry: Dry, extends: str) -> None:
+    written(
+        {"base.toml": f'data = "./people"\n{PLAIN}', "settings/mine.toml": f'extends = "{extends}"\nrun = "./new"\n'}
+    )
+    shutil.copytree(here / "runs/default", here / "people")
+    told = dry("--preset", "settings/mine.toml")
+    data = load_preset("demo").shared["data"] if extends == "demo" else "people"
+    assert told["inputs"]["queries"] == f"{data}/queries.parquet"
+    assert told["output"] == "settings/new/retrieved.parquet"
+
+
+def test_presets_that_extend_each_other_in_a_circle_are_refused(here: Path) -> None:
+    written({"self.toml": 'extends = "./self.toml"\n', "mine.toml": 'extends = "./settings/a.toml"\n'})
+    written({"settings/a.toml": 'extends = "../b.toml"\n', "b.toml": 'extends = "./settings/a.toml"\n'})
+    said = "presets extend each other in a circle ({}): take `extends` out of one of them"
+    assert refusal("self.toml") == said.format("self.toml → self.toml")
+    assert refusal("mine.toml") == said.format("settings/a.toml → b.toml → settings/a.toml")
+
+
+@pytest.mark.parametrize("given", ["3", "true", '["demo"]', '{ name = "demo" }'])
+def test_what_is_extended_is_named_by_a_string(steerx: Steerx, given: str) -> None:
+    said = refused(steerx, f"extends = {given}\n")
+    assert said.startswith("Error: preset mine.toml sets extends = ")
+    assert said.endswith(": it is a preset's name or file, in quotes\n")
+
+
+def test_what_is_extended_is_looked_for_as_any_preset(steerx: Steerx) -> None:
+    names = ", ".join(preset_names())
+    unknown = f"Error: there is no preset nope: name one of {names}, or a TOML file of your own\n"
+    assert refused(steerx, 'extends = "nope"\n') == unknown
+    missing = "Error: the preset no.toml cannot be read (No such file or directory): name a file that is there\n"
+    assert refused(steerx, 'extends = "./no.toml"\n') == missing
+
+
+def test_the_keys_of_what_is_extended_are_checked_too(here: Path, steerx: Steerx) -> None:
+    written({"base.toml": "[retrieve]\ntopk = 2\n"})
+    said = "Error: preset mine.toml sets topk in [retrieve]: steerx retrieve has no --topk to set\n"
+    assert refused(steerx, 'extends = "./base.toml"\n') == said
+    said = "Error: preset mine.toml sets extends in [retrieve]: steerx retrieve has no --extends to set\n"
+    assert refused(steerx, '[retrieve]\nextends = "demo"\n') == said
+
+
+NASTY = [
+    "",
+    "0.5",
+    " \t",
+    "'\"\\",
+    "a\r\nb\x00\x1f\x7f\x85",
+    "👩‍👩‍👧 e\u0301\u202e\u2028",
+    "{title}\n[retrieve]",
+    "\\u0041",
+]
+
+
+def test_a_preset_that_is_written_is_read_as_it_was(here: Path) -> None:
+    values = {f"key-{number}": text for number, text in enumerate(NASTY)}
+    numbers: dict[str, float | int | str] = {"a": 3, "b": -0.5, "c": 1e-7, "d": 1e22, "e": 0.1 + 0.2, "f": 2**40}
+    written(
+        {"mine.toml": preset_text("paper-review-8b", here, {"generate": values, "retrieve": numbers, "smooth": {}})}
+    )
+    mine, paper = load_preset("mine.toml"), load_preset("paper-review-8b")
+    assert mine.shared == paper.shared
+    assert mine.stages == {
+        **paper.stages,
+        "retrieve": {**paper.stages["retrieve"], **numbers},
+        "generate": {**paper.stages["generate"], **values},
+    }
+
+
+@pytest.mark.parametrize(
+    ("folder", "told"), [(".", "./my sets/a.toml"), ("my sets", "./a.toml"), ("x/y", "../../my sets/a.toml")]
+)
+def test_a_preset_that_is_written_finds_what_it_extends(here: Path, folder: str, told: str) -> None:
+    written({"my sets/a.toml": "limit = 3\n"})
+    for extended, named in (("my sets/a.toml", told), (str(here / "my sets/a.toml"), str(here / "my sets/a.toml"))):
+        text = preset_text(extended, Path(folder), {"retrieve": {"top-k": 4}})
+        assert text == f'extends = "{named}"\n\n[retrieve]\ntop-k = 4\n'
+        written({f"{folder}/new.toml": text})
+        found = load_preset(f"{folder}/new.toml")
+        assert (found.shared, found.stages) == ({"limit": 3}, {"retrieve": {"top-k": 4}})
+
+
+def test_no_preset_is_written_that_extends_none(here: Path) -> None:
+    with pytest.raises(SteerxError, match="there is no preset nope: name one of demo, "):
+        preset_text("nope", here, {})
+
+
 # --- what cannot be ---------------------------------------------------------------------------------------------------
 
 
@@ -160,11 +296,12 @@ def test_an_option_that_may_be_given_again_takes_a_value_or_several(here: Path, 
         (
             "[retrive]\ntop-k = 2\n",
             "has a table [retrive]: tables are for retrieve, score-tokens, smooth, build-vector, generate, evaluate, "
-            "try",
+            "select, choose, try",
         ),
         (
             "[merge]\nlimit = 2\n",
-            "has a table [merge]: tables are for retrieve, score-tokens, smooth, build-vector, generate, evaluate, try",
+            "has a table [merge]: tables are for retrieve, score-tokens, smooth, build-vector, generate, evaluate, "
+            "select, choose, try",
         ),
         ("[retrieve]\ntopk = 2\n", "sets topk in [retrieve]: steerx retrieve has no --topk to set"),
         ("[retrieve]\ntop_k = 2\n", "sets top_k in [retrieve]: steerx retrieve has no --top_k to set"),
