@@ -3,7 +3,7 @@
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Annotated
 
@@ -11,13 +11,16 @@ import typer
 
 from steerx_cli import console
 from steerx_cli.commands.build_vector import build_vector
+from steerx_cli.commands.choose import choose
 from steerx_cli.commands.evaluate import evaluate
 from steerx_cli.commands.export import export
 from steerx_cli.commands.generate import generate
 from steerx_cli.commands.import_ import import_
 from steerx_cli.commands.merge import merge
+from steerx_cli.commands.report import report
 from steerx_cli.commands.retrieve import retrieve
 from steerx_cli.commands.score_tokens import score_tokens
+from steerx_cli.commands.select import select
 from steerx_cli.commands.show import show
 from steerx_cli.commands.smooth import smooth
 from steerx_cli.commands.try_ import try_
@@ -31,7 +34,16 @@ STAGES = {
     "generate": generate,
     "evaluate": evaluate,
 }
-TOOLS = {"import": import_, "show": show, "merge": merge, "export": export, "try": try_}
+TOOLS: dict[str, Callable[..., None]] = {
+    "import": import_,
+    "select": select,
+    "choose": choose,
+    "show": show,
+    "merge": merge,
+    "export": export,
+    "try": try_,
+    "report": report,
+}
 
 app = typer.Typer(
     name="steerx",

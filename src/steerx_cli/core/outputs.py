@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -141,7 +142,7 @@ def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 class Whole:
-    """An artifact that is not made from other artifacts, while it is written from rows in the shared order of users."""
+    """An artifact that no stage makes chunk by chunk, while it is written from rows in their order."""
 
     def __init__(self, writer: Writer, artifact: Artifact) -> None:
         self._writer = writer
@@ -158,9 +159,14 @@ class Whole:
         self._writer.write(conform(rows, self.artifact))
         self.users += users
 
-    def close(self, record: Record, counts: Mapping[str, int]) -> Footer:
-        """Say what it is; from here on it may appear."""
-        footer = Footer(record, self.rows, self.users, self._writer.flush(), counts)
+    def close(
+        self,
+        record: Record,
+        counts: Mapping[str, int],
+        ancestry: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> Footer:
+        """Say what it is, and what it was made from; from here on it may appear."""
+        footer = Footer(record, self.rows, self.users, self._writer.flush(), counts, {**ancestry})
         self._writer.close(footer)
         return footer
 
