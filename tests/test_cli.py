@@ -30,6 +30,11 @@ NEEDED = {  # before its example runs
     "build-vector": BUILT,
     "export": [*BUILT, "build-vector"],
     "evaluate": WRITTEN,
+    "report": SMOOTHED[:1],
+    "choose": [
+        "generate --method cos --lam 0 --lam 1 --max-new-tokens 3",
+        "evaluate --split development --metric meteor --format none",
+    ],
 }
 HEAVY = ["torch", "transformers", "polars", "pyarrow", "numpy"]
 

@@ -8,12 +8,24 @@ from typing import Annotated, Literal
 import typer
 
 from steerx_cli import console
-from steerx_cli.commands.options import FILES, Common, Model, PromptFormat, Seed, Task, Telling, bundled, needed
+from steerx_cli.commands.options import (
+    FILES,
+    Common,
+    Model,
+    PromptFormat,
+    Seed,
+    Task,
+    Telling,
+    bundled,
+    needed,
+    refuse_typed,
+)
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.scope import Scope
 
 EFFECT = "How the effect is measured"
 ANCHORS = "Which tokens are anchors"
+OF_CUTTING = ("method", "tau", "top_percent", "unit", "nothing", "alone", "lexicon", "category", "seed")
 
 
 @bundled
@@ -123,6 +135,14 @@ def score_tokens(
             "--effects", help="Cut these, whatever is said of measuring: no model is loaded.", rich_help_panel=FILES
         ),
     ] = None,
+    measure_only: Annotated[
+        bool,
+        typer.Option(
+            "--measure-only",
+            help="Effects alone, in --output if that is given; --effects cuts them later.",
+            rich_help_panel=FILES,
+        ),
+    ] = False,
     retrieved: Annotated[
         Path | None, typer.Option("--retrieved", help="The histories of each query.", rich_help_panel=FILES)
     ] = None,
@@ -147,7 +167,7 @@ def score_tokens(
     lexicon    the words of a --lexicon
     all        every token
 
-    Two files: effects, with no threshold, and scores, cut from it. With --shard effects alone.
+    Two files: effects, with no threshold, and scores, cut from it. With --shard or --measure-only effects alone.
 
     Example: steerx score-tokens --tau 0.7
     """
@@ -158,8 +178,14 @@ def score_tokens(
     from steerx_cli.stages.score_tokens.texts import Measure
 
     refuse_both(typed)
+    if effects and measure_only:
+        raise SteerxError("--effects cuts what was measured, and --measure-only cuts nothing: leave one of them out")
+    if measure_only:
+        refuse_typed(typed, OF_CUTTING, "--measure-only cuts nothing: leave {} out, and give it with --effects later")
+    effects_alone = measure_only or (common.shard is not None and effects is None)
+    measured = effects_scope(common, effects_alone)
     wanted = []
-    if effects or not common.shard:
+    if not effects_alone:
         words = load_lexicon(lexicon, category or ()) if method == "lexicon" else None
         taus = taus_of(tau or [], method in MEASURED and top_percent is None)
         cuts = [Cut(method, each, top_percent, unit, nothing, alone, seed, words) for each in taus]
@@ -183,8 +209,8 @@ def score_tokens(
             queries=common.input("queries", queries),
             generations=answers_of(over, generations),
         )
-        measurement = Measurement(measure, model.request("Qwen/Qwen2.5-1.5B"), inputs, effects_scope(common))
-    place = effects or effects_scope(common).output
+        measurement = Measurement(measure, model.request("Qwen/Qwen2.5-1.5B"), inputs, measured)
+    place = effects or measured.output
     console.telling(
         telling, lambda progress: run(measurement, place, wanted, progress), first={"preset": common.preset}
     )
@@ -211,9 +237,9 @@ def taus_of(given: Sequence[float], looked_at: bool) -> list[float | None]:
     return [*given] if looked_at and given else [None]
 
 
-def effects_scope(common: Common) -> Scope:
-    """Effects lie in the run folder; a shard of them is all that is written, and may be named."""
-    own = common if common.shard else replace(common, output=None)
+def effects_scope(common: Common, alone: bool) -> Scope:
+    """Effects lie in the run folder; where they are all that is written, --output may name another place."""
+    own = common if alone else replace(common, output=None)
     return own.scope("effects")
 
 

@@ -195,6 +195,58 @@ def test_rows_are_of_the_dtype_that_is_asked_for(steerx: Steerx) -> None:
     assert "other scorer model" in refused(steerx)
 
 
+# --- measured alone ---------------------------------------------------------------------------------------------------
+
+
+def test_effects_are_measured_alone_and_cut_later_as_in_one_run(
+    steerx: Steerx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = told(steerx, "--measure-only")
+    assert (summary["status"], summary["output"]) == ("finished", f"{RUN / 'effects.parquet'}")
+    assert "tau" not in summary["parameters"]
+    assert written() == ["effects.parquet"]
+    told(steerx, "--run", "whole", "--retrieved", RUN / "retrieved.parquet", "--tau", 0.6, "--tau", 1)
+    assert (RUN / "effects.parquet").read_bytes() == Path("whole/effects.parquet").read_bytes()
+    monkeypatch.setattr(stage, "prepare", lambda *_: pytest.fail("measured again"))
+    assert told(steerx, "--measure-only")["status"] == "up to date"
+    told(steerx, "--effects", RUN / "effects.parquet", "--tau", 0.6, "--tau", 1)
+    for name in ("scores-tau-0.6.parquet", "scores-tau-1.parquet"):
+        assert (RUN / name).read_bytes() == (Path("whole") / name).read_bytes()
+    told(steerx)
+    assert written() == ["effects.parquet", "scores-tau-0.6.parquet", "scores-tau-1.parquet", "scores.parquet"]
+
+
+def test_output_names_the_effects_where_they_are_measured_alone(steerx: Steerx) -> None:
+    assert told(steerx, "--measure-only", "--output", "mine.parquet")["output"] == "mine.parquet"
+    assert written() == []
+    assert read_footer(Path("mine.parquet"), EFFECTS).record.artifact == "effects"
+    assert told(steerx, "--effects", "mine.parquet")["output"] == f"{RUN / 'scores.parquet'}"
+    given = ("--measure-only", "--limit", 2, "--output", "mine.parquet")
+    assert refused(steerx, *given).startswith("mine.parquet was made otherwise (limit none → 2): ")
+    assert told(steerx, *given, "--overwrite")["rows"] == 12
+
+
+def test_scores_that_are_there_stand_in_no_way_where_none_are_cut(steerx: Steerx) -> None:
+    told(steerx)
+    scores = (RUN / "scores.parquet").read_bytes()
+    scores_only()
+    told(steerx, "--measure-only", "--context", "all")
+    assert (RUN / "scores.parquet").read_bytes() == scores
+
+
+@pytest.mark.parametrize("cutting", ["", "tau = [0.5, 0.5]", "top-percent = 0", 'method = "lexicon"\nlexicon = "gone"'])
+def test_a_preset_s_anchors_stand_in_no_way_where_none_are_cut(cutting: str, steerx: Steerx, models: Path) -> None:
+    preset = f'task = "review"\n[score-tokens]\nmodel = "{models / "tiny"}"\n{cutting}\n'
+    Path("cutting.toml").write_text(preset)
+    assert told(steerx, "--measure-only", "--dry-run", preset="cutting.toml")["status"] == "would run"
+
+
+def test_a_share_of_effects_is_named_as_ever(steerx: Steerx) -> None:
+    for index in (1, 2):
+        told(steerx, "--measure-only", "--chunk-users", 1, "--shard", f"{index}/2")
+    assert written() == [f"effects-0000{index}-of-00002.parquet" for index in (1, 2)]
+
+
 # --- what it refuses --------------------------------------------------------------------------------------------------
 
 
@@ -224,6 +276,17 @@ def test_what_has_no_default_has_to_be_named(steerx: Steerx, models: Path) -> No
         (("--task", "poem"), "there is no task 'poem': name one of "),
         (("--method", "lexicon", "--lexicon", "gone.dic"), "the lexicon gone.dic cannot be read (No such file"),
         (("--method", "lexicon", "--category", "gone"), "the lexicon style has no category 'gone': name some of "),
+        (
+            ("--effects", RUN / "retrieved.parquet", "--measure-only"),
+            "--effects cuts what was measured, and --measure-only cuts nothing: leave one of them out",
+        ),
+        (("--measure-only", "--output", RUN / "retrieved.parquet"), f"{RUN / 'retrieved.parquet'} is read and would "),
+        (
+            ("--measure-only", "--tau", 0.5),
+            "--measure-only cuts nothing: leave --tau out, and give it with --effects later",
+        ),
+        (("--measure-only", "--method", "random"), "--measure-only cuts nothing: leave --method out, and give it "),
+        (("--measure-only", "--top-percent", 5), "--measure-only cuts nothing: leave --top-percent out, and give it "),
         (("--retrieved", "gone.parquet"), "gone.parquet does not exist: `steerx retrieve` writes retrieved"),
         (("--effects", "gone.parquet"), "gone.parquet does not exist: `steerx score-tokens` writes effects"),
         (
