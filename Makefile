@@ -8,25 +8,17 @@ STEERX  = "$(BIN)/steerx"
 READY  := $(VENV)/ready
 PEERS  := $(VENV)/peers
 
-# What a run is about; `make retrieve RUN=runs/mine DATA=my/data PRESET=my.toml` (names without spaces).
-RUN    ?= runs/demo
-DATA   ?= data/demo
+# What a run is about; `make table RUN=runs/mine DATA=my/data PRESET=my.toml` (names without spaces).
 PRESET ?= demo
+DATA   ?= data/demo
+RUN    ?= runs/$(notdir $(basename $(PRESET)))
 HISTORIES ?= $(DATA)/histories.parquet
 QUERIES   ?= $(DATA)/queries.parquet
 PROFILES  ?= $(RUN)/profiles.parquet
 VECTORS   ?= $(RUN)/vectors.parquet
 
-# Make decides what is out of date, so a stage that it runs may replace what it made before.
-COMMON = --run $(RUN) --preset $(PRESET) --overwrite
-# A stage runs again when its preset changes: another one (a file whose name is the setting), or an edited one.
-empty :=
-space := $(empty) $(empty)
-settings = $(RUN)/.settings/$(1)/$(subst /,_,$(subst $(space),+,$(strip $(PRESET) $(2)))) \
-	$(firstword $(wildcard $(PRESET) src/steerx_cli/presets/$(PRESET).toml))
-
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-world demo-habits demo-model demo-gate demo-anchors wordnet
+.PHONY: help demo demo-world demo-habits demo-model demo-gate demo-anchors demo-results wordnet
 .PHONY: check format test bench bench-steering bench-gpu readme clean
 
 ## help: this list
@@ -34,14 +26,14 @@ help:
 	@awk '/^## /{line=substr($$0,4); at=index(line,": "); printf "  make %-14s %s\n", substr(line,1,at-1), substr(line,at+2)}' $(MAKEFILE_LIST)
 
 STAGES := retrieve score-tokens smooth build-vector generate evaluate
-include $(STAGES:%=stages/%/stage.mk)
+include stages/folders.mk $(STAGES:%=stages/%/stage.mk) stages/runs.mk
 
 ## demo: the main job on the data in data/demo: all stages, all six methods, what came out, and the table of them
-demo: $(RUN)/scores.parquet $(RUN)/profiles.parquet $(call generated,$(METHODS)) $(RUN)/metrics.parquet
+demo: $(RUN)/scores.parquet $(RUN)/profiles.parquet $(call answers,$(RUN),$(METHODS)) $(call shown,table).parquet
 	@$(STEERX) show $(RUN)/scores.parquet --rows 1
 	@$(STEERX) show $(RUN)/profiles.parquet --rows 3
 	@$(STEERX) show $(RUN)/generations-steerx-cas.parquet --rows 1 --chain
-	@$(TABLE)
+	@$(call table,$(call shown,table).parquet)
 
 # What these make is in the repo, so no other target runs demo-world, demo-model, demo-gate, demo-anchors or wordnet.
 ## demo-world: make the demo's histories, queries and truth again from their seed, byte for byte
@@ -49,9 +41,9 @@ demo-world: $(READY)
 	"$(BIN)/python" -m steerx_cli.demo world data/demo
 
 ## demo-habits: write the true habits of the demo's people as profiles, for `generate --method steerx-cos --profiles`
-demo-habits: $(RUN)/habits.parquet
-$(RUN)/habits.parquet: | $(READY)
-	"$(BIN)/python" -m steerx_cli.demo habits $(RUN)
+demo-habits: $(RUN)/habits/profiles.parquet
+$(foreach folder,$(HABITS),$(folder)/profiles.parquet): | $(READY)
+	"$(BIN)/python" -m steerx_cli.demo habits $(@D)
 
 ## demo-model: train the demo's language model, three quarters of an hour, or go on where that was stopped
 demo-model: $(READY)
@@ -82,11 +74,14 @@ demo-anchors: $(READY)
 	$(call anchors,all,--retriever all,--context all)
 	"$(BIN)/python" -m steerx_cli.demo anchors data/demo --run $(ANCHORS)
 
+RESULTS_SHOWN := table.parquet table-controls.parquet tuned-controls.parquet \
+	$(foreach each,ablations lexicon $(SWEEPS),$(each).parquet $(each).svg) effects.svg effects-of-histories.svg
+## demo-results: all of the paper's runs on the demo, an hour, and what came out of them into data/demo/README.md
+demo-results: $(RESULTS_SHOWN:%=$(RESULTS)/%) $(SEEDED:%=%/table-controls.parquet)
+	"$(BIN)/python" -m steerx_cli.demo results data/demo --run $(RUN)
+
 data/demo/%.parquet:
 	@echo '$@ is not there: `make demo-world` writes it' >&2; exit 1
-
-$(RUN)/.settings/%:
-	@mkdir -p "$(@D)" && rm -f "$(@D)"/* && touch "$@"
 
 ## check: format, lint, types and import contracts
 check: $(READY)

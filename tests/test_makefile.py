@@ -1,117 +1,136 @@
 """`make` as a newcomer meets it: its help, its runs, and that nothing is done twice."""
 
 import os
+import random
 import re
 import shutil
+import signal
 import subprocess
-import sys
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from people import write_people
+from served import served
+from support import contents
 
 ROOT = Path(__file__).parents[1]
+METHODS = ["non-perso", "rag", "cos", "steerx-cos", "cas", "steerx-cas"]
+OTHERS = ["steerx-cos-other", "cas-other", "cas-mean", "steerx-cas-other", "steerx-cas-mean"]
+QUICK = ["GENERATE=--max-new-tokens 2", "SMOOTH=--max-new-tokens 2", "NEUTRAL=--max-new-tokens 2"]
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 
-def make(*arguments: str) -> str:
-    """Run make in the checkout, with the environment that runs the tests in place of its own."""
-    with tempfile.NamedTemporaryFile() as ready:
-        os.utime(ready.name, (2**32, 2**32))  # newer than what the environment is made from: nothing is installed
-        here = [f"BIN={Path(sys.executable).parent}", f"READY={ready.name}"]
-        ended = subprocess.run(["make", *here, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """The environment that runs the tests in place of make's own, and quick to start."""
+    folder = tmp_path_factory.mktemp("programs")
+    ready = folder / "ready"
+    ready.touch()  # newer than what the environment is made from: nothing is installed
+    with served(folder) as programs:
+        yield [f"BIN={programs}", f"READY={ready}"]
+
+
+class Make:
+    """make in the checkout, with a run folder and data of their own."""
+
+    def __init__(self, folder: Path, programs: list[str]) -> None:
+        self.run, self.data = folder / "run", folder / "data"
+        self.given = ["make", *programs, f"RUN={self.run}", f"DATA={self.data}"]
+
+    def __call__(self, *words: str) -> str:
+        """What it says of its work."""
+        ended = subprocess.run([*self.given, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert "recipe" not in ended.stderr  # one that another takes the place of
+        return ended.stdout
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> list[str]:
-    """A run folder and data of their own."""
+def make(tmp_path: Path, programs: list[str]) -> Make:
     write_people(tmp_path / "data", count=4, each=3, seed=0)
-    return [f"RUN={tmp_path / 'run'}", f"DATA={tmp_path / 'data'}"]
+    return Make(tmp_path, programs)
 
 
-def test_alone_it_lists_every_target_with_its_help() -> None:
+def test_alone_it_lists_every_target_with_its_help(make: Make) -> None:
     listed = dict(re.findall(r"^  make (\S+) +(\S.*)$", make(), re.MULTILINE))
-    rules = "".join(path.read_text() for path in [ROOT / "Makefile", *(ROOT / "stages").glob("*/stage.mk")])
+    rules = "".join(path.read_text() for path in [ROOT / "Makefile", *(ROOT / "stages").rglob("*.mk")])
     phony = {name for line in re.findall(r"^\.PHONY: (.*)$", rules, re.MULTILINE) for name in line.split()}
-    assert set(listed) == phony
+    shown = re.search(r"^SHOWN := (.*) \$\(SWEEPS\)$", rules, re.MULTILINE)
+    assert shown
+    assert set(listed) == phony - {"$(SHOWN)"} | {*shown[1].split(), "sweep-tau", "sweep-lambda"}
 
 
-def test_a_stage_runs_once_and_again_when_its_input_changes(place: list[str], tmp_path: Path) -> None:
-    output = tmp_path / "run" / "retrieved.parquet"
-    assert 'steerx" retrieve' in make("retrieve", *place)
+def test_a_stage_runs_once_and_again_when_its_input_changes(make: Make) -> None:
+    output = make.run / "retrieved.parquet"
+    assert 'steerx" retrieve' in make("retrieve")
     first = output.read_bytes()
-    assert 'steerx" retrieve' not in make("retrieve", *place)
-    write_people(tmp_path / "data", count=5, each=3, seed=0)
-    assert 'steerx" retrieve' in make("retrieve", *place)
+    assert 'steerx" retrieve' not in make("retrieve")
+    write_people(make.data, count=5, each=3, seed=0)
+    assert 'steerx" retrieve' in make("retrieve")
     assert output.read_bytes() != first
 
 
-def test_an_input_that_was_only_touched_costs_one_look(place: list[str], tmp_path: Path) -> None:
-    output = tmp_path / "run" / "retrieved.parquet"
-    make("retrieve", *place)
+def test_an_input_that_was_only_touched_costs_one_look(make: Make) -> None:
+    output = make.run / "retrieved.parquet"
+    make("retrieve")
     first = output.read_bytes()
-    (tmp_path / "data" / "queries.parquet").touch()
-    assert 'steerx" retrieve' in make("retrieve", *place)
-    assert 'steerx" retrieve' not in make("retrieve", *place)
+    (make.data / "queries.parquet").touch()
+    assert 'steerx" retrieve' in make("retrieve")
+    assert 'steerx" retrieve' not in make("retrieve")
     assert output.read_bytes() == first
 
 
-METHODS = ["non-perso", "rag", "cos", "steerx-cos", "cas", "steerx-cas"]
-CONTROLS = ["steerx-cos-other", "cas-other", "cas-mean", "steerx-cas-other", "steerx-cas-mean"]
-
-
-def test_the_demo_shows_what_came_out(place: list[str]) -> None:
+def test_the_demo_shows_what_came_out(make: Make) -> None:
     """All six methods take a while; two need every stage."""
-    given = [*place, "METHODS=steerx-cos steerx-cas", "GENERATE=--max-new-tokens 2", "SMOOTH=--max-new-tokens 2"]
-    shown = make("demo", *given, "NEUTRAL=--max-new-tokens 2")
+    given = [*QUICK, "METHODS=steerx-cos steerx-cas"]
+    shown = make("demo", *given)
     for table in ("scores  8 rows", "profiles  12 rows", "generations  4 rows"):
         assert f"{table}, 4 users" in shown
     assert "provenance" in shown
-    assert 'steerx" generate' not in make("demo", *given, "NEUTRAL=--max-new-tokens 2")
+    assert 'steerx" generate' not in make("demo", *given)
 
 
-def test_the_demo_is_all_six_methods(place: list[str]) -> None:
-    planned = make("-n", "demo", *place)
+def test_the_demo_is_all_six_methods(make: Make) -> None:
+    planned = "\n".join(re.findall(r'^".*', make("-n", "demo"), re.MULTILINE))
     assert re.findall(r"--queries \S+ --method (\S+)", planned) == METHODS
-    for stage in ("retrieve", "score-tokens", "smooth", "build-vector"):
-        assert planned.count(f'steerx" {stage} ') == 1
+    assert [planned.count(f'steerx" {stage} ') for stage in ("retrieve", "smooth", "build-vector")] == [1, 1, 1]
+    assert planned.count("--measure-only") == planned.count("--effects ") == 1
 
 
-def test_asking_what_would_be_done_does_nothing(place: list[str], tmp_path: Path) -> None:
-    assert 'steerx" retrieve' in make("-n", "demo", *place)
-    assert not (tmp_path / "run").exists()
+def test_asking_what_would_be_done_does_nothing(make: Make) -> None:
+    assert 'steerx" retrieve' in make("-n", "demo")
+    assert not make.run.exists()
 
 
-def test_another_preset_or_flag_runs_the_stage_again(place: list[str], tmp_path: Path) -> None:
+def test_another_preset_or_flag_runs_the_stage_again(make: Make, tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text("[retrieve]\nretriever = 'all'\n")
-    runs = [[], ["RETRIEVE=--top-k 1"], [f"PRESET={mine}"], []]
+    odd = """RETRIEVE=--query-text '{input} "#;=:`/_ x' --top-k 1"""
+    runs = [[], ["RETRIEVE=--top-k 1"], [odd], [f"PRESET={mine}"], []]
     for settings in runs:
-        assert 'steerx" retrieve' in make("-n", "retrieve", *place, *settings)
-        assert 'steerx" retrieve' in make("retrieve", *place, *settings)
-        assert 'steerx" retrieve' not in make("retrieve", *place, *settings)
-    make("retrieve", *place, f"PRESET={mine}")
+        assert 'steerx" retrieve' in make("-n", "retrieve", *settings)
+        assert 'steerx" retrieve' in make("retrieve", *settings)
+        assert 'steerx" retrieve' not in make("retrieve", *settings)
+    make("retrieve", f"PRESET={mine}")
     mine.write_text("[retrieve]\nretriever = 'random'\n")
     os.utime(mine, (2**32, 2**32))
-    assert 'steerx" retrieve' in make("retrieve", *place, f"PRESET={mine}")
+    assert 'steerx" retrieve' in make("retrieve", f"PRESET={mine}")
 
 
-def test_what_ships_is_made_again_only_when_that_is_asked() -> None:
+def test_what_ships_is_made_again_only_when_that_is_asked(make: Make) -> None:
     for step in ("world", "model", "gate"):
         assert f"-m steerx_cli.demo {step} data/demo" in make("-n", f"demo-{step}")
     for target in ("demo", "check", "test", "bench", "readme"):
         assert "steerx_cli.demo" not in make("-n", target)
 
 
-def test_each_method_gets_what_it_needs(place: list[str], tmp_path: Path) -> None:
-    planned = {method: make("-n", "generate", *place, f"METHOD={method}", "LAM=0.3 0.6") for method in ("rag", "cos")}
-    planned["non-perso"] = make("-n", "generate", *place, "METHOD=non-perso")
-    planned["neutral"] = make("-n", "neutral", *place)
+def test_each_method_gets_what_it_needs(make: Make, tmp_path: Path) -> None:
+    planned = {method: make("-n", "generate", f"METHOD={method}", "LAM=0.3 0.6") for method in ("rag", "cos")}
+    planned["non-perso"] = make("-n", "generate", "METHOD=non-perso")
+    planned["neutral"] = make("-n", "neutral")
     for method, commands in planned.items():
         assert ("--lam 0.3 --lam 0.6" in commands) == (method == "cos")
         assert ('steerx" retrieve' in commands) == (method != "non-perso")
@@ -120,28 +139,51 @@ def test_each_method_gets_what_it_needs(place: list[str], tmp_path: Path) -> Non
     for path in given.values():
         path.touch()
     files = [f"{name.upper()}={path}" for name, path in given.items()]
-    for method in ["steerx-cos", "cas", "steerx-cas", *CONTROLS]:
-        plan = make("-n", "generate", *place, f"METHOD={method}", *files, "LAM=2", "GAMMA2=0.1 3")
-        words, (name, control) = (
-            " ".join(plan.split()),
-            (re.sub("-(other|mean)$", "", method), method.rsplit("-", 1)[-1]),
-        )
-        of, strength, file = (
-            ("profiles", "--lam 2", given["profiles"])
-            if "cos" in name
-            else ("vectors", "--gamma2 0.1 --gamma2 3", given["vectors"])
-        )
-        assert f"--method {name} {strength} " in words
-        assert f" --{of} {file}" in words
+    for method in ["steerx-cos", "cas", "steerx-cas", *OTHERS]:
+        plan = make("-n", "generate", f"METHOD={method}", *files, "LAM=2", "GAMMA2=0.1 3")
+        words = " ".join(plan.split())
+        name, control = re.sub("-(other|mean)$", "", method), method.rsplit("-", 1)[-1]
+        of, strength = ("profiles", "--lam 2") if "cos" in name else ("vectors", "--gamma2 0.1 --gamma2 3")
+        assert f"--method {name} --retrieved {make.run}/retrieved.parquet {strength} --{of} {given[of]}" in words
         assert (f" --{of}-of {control}" in words) == (name != method)
         assert ('steerx" build-vector' in plan, 'steerx" smooth' in plan) == (False, False), "they are there"
-    made = make("-n", "generate", *place, "METHOD=steerx-cas")
+    made = make("-n", "generate", "METHOD=steerx-cas")
     assert made.index("--over histories") < made.index('steerx" build-vector') < made.index("--method steerx-cas")
 
 
-def test_another_lambda_generates_again_and_nothing_else(place: list[str]) -> None:
-    make("generate", *place, "GENERATE=--max-new-tokens 2")
-    assert 'steerx"' not in make("generate", *place, "GENERATE=--max-new-tokens 2")
-    again = make("generate", *place, "GENERATE=--max-new-tokens 2", "LAM=0.9")
-    assert 'steerx" generate' in again
-    assert 'steerx" retrieve' not in again
+# --- whole runs -------------------------------------------------------------------------------------------------------
+
+# One of each kind: settings that are chosen, another τ, other λ, controls of all of it, seeds and draws.
+SMALL = [
+    *(*QUICK, "TAUS=0.5", "LAMBDAS=0.2 1", "GRID_TAU=0.5", "GRID_GAMMA1=0.1", "GRID_GAMMA2=0.5", "GRID_LAYER=3"),
+    *("SEEDS=1", "DRAWS=1", "STEERX_BY=random", "EVALUATE=--metric meteor"),
+]
+
+
+def test_killed_at_random_a_run_ends_with_the_same_bytes(make: Make, tmp_path: Path, programs: list[str]) -> None:
+    """Tuned, with controls, two commands at a time; a kill ends them all at once, wherever they are."""
+    job = ["-j2", *SMALL, "TUNE=1", "CONTROLS=1", "table"]
+    make(*job)
+    killed, draw, longest, kills = Make(tmp_path / "killed", programs), random.Random(9), 2.0, 0
+    shutil.copytree(make.data, killed.data)
+    while True:
+        said = (tmp_path / "said").open("w")
+        with (
+            said,
+            subprocess.Popen([*killed.given, *job], cwd=ROOT, stdout=said, stderr=said, process_group=0) as running,
+        ):
+            try:
+                assert running.wait(draw.uniform(0, longest)) == 0, (tmp_path / "said").read_text()
+                break
+            except subprocess.TimeoutExpired:
+                os.killpg(running.pid, signal.SIGKILL)
+                kills, longest = kills + 1, longest * 1.1  # so that it comes to an end on any machine
+    assert kills >= 5
+    assert results(killed.run) == results(make.run)
+    assert make("-n", *job).count('steerx" ') == 1  # the table
+
+
+def results(run: Path) -> dict[str, bytes]:
+    """Every file of a run that is no mark of make's."""
+    found = {name.removeprefix(f"{run}/"): of for name, of in contents(run).items() if of is not None}
+    return {name: of for name, of in found.items() if "/.settings/" not in f"/{name}"}

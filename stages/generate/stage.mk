@@ -1,29 +1,55 @@
-# Each method has a file of its own, so several can lie in one run; so has each control of a method.
-METHOD   ?= cos
-METHODS  := non-perso rag cos steerx-cos cas steerx-cas
-CONTROLS := steerx-cos-other $(foreach method,cas steerx-cas,$(method)-other $(method)-mean)
-# LAM and GAMMA2 may name several, as in LAM="0.3 0.5"; each method gets the options that it has.
-control  = $(filter other mean,$(lastword $(subst -, ,$(1))))
-of_method = --method $(patsubst %-other,%,$(patsubst %-mean,%,$(1))) \
-	$(if $(findstring cos,$(1)),$(addprefix --lam ,$(LAM)) $(addprefix --profiles-of ,$(call control,$(1)))) \
-	$(if $(findstring cas,$(1)),$(addprefix --gamma2 ,$(GAMMA2)) $(addprefix --vectors-of ,$(call control,$(1)))) \
-	$(if $(findstring steerx-cos,$(1)),--profiles $(PROFILES)) $(if $(findstring cas,$(1)),--vectors $(VECTORS))
-generated = $(patsubst %,$(RUN)/generations-%.parquet,$(1))
-without_histories := non-perso
-by_description := $(filter steerx-cos%,$(METHODS) $(CONTROLS))
-by_vector := $(filter cas% steerx-cas%,$(METHODS) $(CONTROLS))
+# Each method has a file of its own, and so has each control of it.
+METHOD  ?= cos
+METHODS := non-perso rag cos steerx-cos cas steerx-cas
+OTHERS  := steerx-cos-other $(foreach method,cas steerx-cas,$(method)-other $(method)-mean)
 
-## generate: what the model writes for each query, by METHOD=non-perso, rag, cos, steerx-cos, cas, steerx-cas, or a control: cas-other, cas-mean, …
+# What each SteerX has to be better than: it is given what knows nothing of the user, or of the causal effect.
+STEERX_BY := random surprisal all
+# On the demo's data, whose people are made up, the true habits stand beside it.
+CEILING := $(if $(filter data/demo,$(DATA)),habits)
+controls.cas        := cas-other cas-mean
+controls.steerx-cos := steerx-cos-other $(patsubst %,%/steerx-cos,$(STEERX_BY) $(CEILING))
+controls.steerx-cas := steerx-cas-other steerx-cas-mean $(patsubst %,%/steerx-cas,$(STEERX_BY) $(CEILING))
+controls_of = $(foreach method,$(1),$(controls.$(method)))
+
+## generate: what the model writes for each query, by METHOD=non-perso, rag, cos, …, cas-other, random/steerx-cos, …
 .PHONY: generate neutral
-generate: $(RUN)/generations-$(METHOD).parquet
-$(call generated,$(METHODS) $(CONTROLS)): \
-$(RUN)/generations-%.parquet: $(QUERIES) $(call settings,generate,$(LAM) $(GAMMA2) $(GENERATE)) | $(READY)
-	$(STEERX) generate $(COMMON) --queries $(QUERIES) $(call of_method,$*) $(GENERATE)
-$(call generated,$(filter-out $(without_histories),$(METHODS) $(CONTROLS))): $(RUN)/retrieved.parquet
-$(call generated,$(by_description)): $(PROFILES) $(call settings,profiles,$(PROFILES))
-$(call generated,$(by_vector)): $(VECTORS) $(call settings,vectors,$(VECTORS))
+generate: $(call answers,$(RUN),$(METHOD))
+
+# LAM and GAMMA2 may name several, as in LAM="0.3 0.5"; each method gets the options that it has.
+method  = $(patsubst %-other,%,$(patsubst %-mean,%,$(1)))
+control = $(filter other mean,$(lastword $(subst -, ,$(1))))
+by_description = $(filter steerx-cos%,$(1))
+by_vector = $(filter cas% steerx-cas%,$(1))
+known = $(if $(filter-out non-perso,$(2)),$(call retrieved,$(1))) \
+	$(if $(call by_description,$(2)),$(call profiles,$(1))) $(if $(call by_vector,$(2)),$(call vectors,$(1)))
+steered = --method $(call method,$(2)) \
+	$(if $(filter-out non-perso,$(2)),--retrieved $(call retrieved,$(1))) \
+	$(if $(findstring cos,$(2)),$(addprefix --lam ,$(call lams,$(1)))) \
+	$(if $(call by_vector,$(2)),$(addprefix --gamma2 ,$(call gamma2s,$(1)))) \
+	$(if $(call by_description,$(2)),--profiles $(call profiles,$(1)) $(addprefix --profiles-of ,$(call control,$(2)))) \
+	$(if $(call by_vector,$(2)),--vectors $(call vectors,$(1)) $(addprefix --vectors-of ,$(call control,$(2))))
+generating = generate $(call settings,$(1)) --queries $(call queries,$(1)) $(call steered,$(1),$(2)) \
+	$(GENERATE) $(call said,generate,$(1))
+generated = $(call makes,$(call answers,$(1),$(2)),$(call generating,$(1),$(2)),\
+	$(call queries,$(1)) $(call known,$(1),$(2)))
+
+steers = $(filter $(1) $(1)-%,$(METHODS) $(OTHERS))  # a method, and what it is with something of another's
+writes = $(foreach folder,$(1),$(foreach each,$(2),$(eval $(call generated,$(folder),$(each)))))
+$(call writes,$(RUNS),$(METHODS) $(OTHERS))
+$(call writes,$(VARIED),steerx-cos steerx-cas)
+$(call writes,$(SWEPT) $(LAMBDA),$(call steers,steerx-cos))
+$(foreach each,$(TUNED),$(call writes,$(RUN)/tuned/$(each),$(call steers,$(each))))
+$(call writes,$(SEEDED),$(METHODS) $(OTHERS))
+$(call writes,$(call in,$(call in,$(DRAWN),random surprisal all habits),$(SEEDS:%=seed-%)),steerx-cos steerx-cas)
+$(call writes,$(DEVELOPMENT)/grid,cos)
+$(call writes,$(SWEPT:%=%/grid),steerx-cos)
+$(call writes,$(call in,$(DEVELOPMENT)/cas/grid,$(GRID_LAYER:%=layer-%)),cas)
+$(call writes,$(call in,$(MIXED),$(GRID_LAYER:%=layer-%)),steerx-cas)
 
 ## neutral: what the model writes for the retrieved histories' own inputs, with nothing of the user
 neutral: $(RUN)/neutral.parquet
-$(RUN)/neutral.parquet: $(RUN)/retrieved.parquet $(call settings,neutral,$(NEUTRAL)) | $(READY)
-	$(STEERX) generate $(COMMON) --method non-perso --over histories $(NEUTRAL)
+inputs_answered = generate $(call settings,$(1)) --method non-perso --over histories \
+	--retrieved $(call retrieved,$(1)) $(NEUTRAL)
+$(foreach run,$(RUNS),$(eval \
+	$(call makes,$(run)/neutral.parquet,$(call inputs_answered,$(run)),$(call retrieved,$(run)))))

@@ -1,5 +1,7 @@
-## retrieve: the user's histories that stand beside each query
+## retrieve: the user's histories that stand beside each query (RETRIEVE="--top-k 4")
 .PHONY: retrieve
 retrieve: $(RUN)/retrieved.parquet
-$(RUN)/retrieved.parquet: $(QUERIES) $(HISTORIES) $(call settings,retrieve,$(RETRIEVE)) | $(READY)
-	$(STEERX) retrieve $(COMMON) --queries $(QUERIES) --histories $(HISTORIES) $(RETRIEVE)
+
+retrieving = retrieve $(call settings,$(1)) $(call data,$(1)) $(RETRIEVE)
+$(foreach run,$(RUNS),$(eval \
+	$(call makes,$(run)/retrieved.parquet,$(call retrieving,$(run)),$(call data_files,$(run)))))

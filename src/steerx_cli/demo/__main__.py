@@ -17,11 +17,13 @@ def _arguments(words: Sequence[str] | None) -> Namespace:
     model = steps.add_parser("model", help="train the model, or go on where that was stopped")
     gate = steps.add_parser("gate", help="measure the model, and write the table into README.md")
     anchors = steps.add_parser("anchors", help="hold anchors against the truth, and write the tables into README.md")
-    for step in (world, model, gate, anchors):
+    results = steps.add_parser("results", help="hold the paper's claims against a full run, and write README.md")
+    for step in (world, model, gate, anchors, results):
         step.add_argument("folder", type=Path, help="the world's folder")
-    habits.add_argument("folder", type=Path, help="where habits.parquet goes")
+    habits.add_argument("folder", type=Path, help="where profiles.parquet goes")
     model.add_argument("--work", type=Path, required=True, help="where checkpoints are kept on the way")
     anchors.add_argument("--run", type=Path, required=True, help="where the scores are, by context and method")
+    results.add_argument("--run", type=Path, required=True, help="the run folder")
     return parser.parse_args(words)
 
 
@@ -35,12 +37,17 @@ def _do(arguments: Namespace) -> Path:
     if arguments.step == "habits":
         from steerx_cli.demo.files import SEED, write_habits
 
-        write_habits(folder / "habits.parquet", SEED)
-        return folder / "habits.parquet"
+        write_habits(folder / "profiles.parquet", SEED)
+        return folder / "profiles.parquet"
     if arguments.step == "anchors":
         from steerx_cli.demo.anchors import compare
 
         compare(folder, arguments.run)
+        return folder / "README.md"
+    if arguments.step == "results":
+        from steerx_cli.demo.results import write_results
+
+        write_results(folder, arguments.run)
         return folder / "README.md"
     from steerx_cli.demo.build import check_model, make_model
 
