@@ -74,11 +74,12 @@ demo-anchors: $(READY)
 	$(call anchors,all,--retriever all,--context all)
 	"$(BIN)/python" -m steerx_cli.demo anchors data/demo --run $(ANCHORS)
 
+WORLD ?= data/demo
 RESULTS_SHOWN := table.parquet table-controls.parquet tuned-controls.parquet \
 	$(foreach each,ablations lexicon $(SWEEPS),$(each).parquet $(each).svg) effects.svg effects-of-histories.svg
 ## demo-results: all of the paper's runs on the demo, an hour, and what came out of them into data/demo/README.md
-demo-results: $(RESULTS_SHOWN:%=$(RESULTS)/%) $(SEEDED:%=%/table-controls.parquet)
-	"$(BIN)/python" -m steerx_cli.demo results data/demo --run $(RUN)
+demo-results: $(RESULTS_SHOWN:%=$(RESULTS)/%) $(SEEDED:%=%/table.parquet)
+	"$(BIN)/python" -m steerx_cli.demo results $(WORLD) --run $(RUN) --repeated $(SEEDED:%=%/table.parquet)
 
 data/demo/%.parquet:
 	@echo '$@ is not there: `make demo-world` writes it' >&2; exit 1

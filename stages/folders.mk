@@ -5,8 +5,8 @@
 #   runs/demo/development/             the run of the development users alone, on which settings are chosen
 #   runs/demo/development/tau-0.7/     what differs with another τ
 #   runs/demo/tuned/steerx-cos/        what differs with the settings that were chosen for a method
-#   runs/demo/draws/3/                 the run of the third of three draws of the users
-#   runs/demo/draws/3/seed-1/          what differs with the seed 1
+#   runs/demo/draws/3-of-3/            the run of the third of three draws of the users
+#   runs/demo/draws/3-of-3/seed-1/     what differs with the seed 1
 #   runs/demo/results/                 the scores of all these, and figures
 
 empty :=
@@ -15,20 +15,21 @@ in = $(foreach folder,$(1),$(2:%=$(folder)/%))
 
 SEEDS   ?= 0 1 2
 DRAWS   ?= 1 2 3
+SHARES  ?= 3
 # A seed decides which anchors are random, whose description is another's and, where tokens are drawn, which: in what
 # `make seeds` repeats they are, with this temperature. 0 repeats the run as it is.
 TEMPERATURE ?= 0.7
 TAUS    ?= 0.6 0.7 0.8 0.9
 LAMBDAS ?= 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8
-# What TUNE=1 chooses among. Layers hang on the model.
+# What TUNE=1 chooses among: for the paper's models at least all that the paper's presets have. Layers hang on the model.
 GRID_TAU    ?= 0.7 1.0
-GRID_LAM    ?= $(LAMBDAS)
+GRID_LAM    ?= $(LAMBDAS) $(if $(filter demo,$(PRESET)),,0.75)
 GRID_GAMMA1 ?= 0.1 0.4
 GRID_GAMMA2 ?= 0.1 0.4 1
-GRID_LAYER  ?= $(if $(filter demo,$(PRESET)),2 3,20 32)
+GRID_LAYER  ?= $(if $(filter paper-%,$(PRESET)),20 32,$(if $(filter demo,$(PRESET)),2 3))
 
 DEVELOPMENT := $(RUN)/development
-DRAWN  := $(DRAWS:%=$(RUN)/draws/%)
+DRAWN  := $(DRAWS:%=$(RUN)/draws/%-of-$(SHARES))
 PARTS  := $(DEVELOPMENT) $(DRAWN)
 RUNS   := $(RUN) $(PARTS)
 SWEPT  := $(patsubst %,$(DEVELOPMENT)/tau-%,$(sort $(TAUS) $(GRID_TAU)))
@@ -75,7 +76,7 @@ generate.of               = $(patsubst layer-%,--layer %,$(filter layer-%,$(1)))
 strengths = $(if $(call says,$(1),grid),$(3),$(if $(call says,$(1),tuned),,$(2)))
 lams      = $(if $(call says,$(1),lambda),$(LAMBDAS),$(call strengths,$(1),$(LAM),$(GRID_LAM)))
 gamma2s   = $(call strengths,$(1),$(GAMMA2),$(GRID_GAMMA2))
-part      = $(if $(filter $(DRAWN),$(1)),--split test --draw $(notdir $(1))/$(words $(DRAWS)),--split development)
+part      = $(if $(filter $(DRAWN),$(1)),--split test --draw $(subst -of-,/,$(notdir $(1))),--split development)
 
 # --- what lies where --------------------------------------------------------------------------------------------------
 
@@ -106,24 +107,23 @@ $(1): $(3) $(call as_typed,$(1),$(2)) $(PRESET_FILES) $(call tuned,$(patsubst %/
 endef
 
 shipped      = src/steerx_cli/presets/$(1).toml
-extended     = $(foreach name,$(shell sed -n 's/^extends *= *"\(.*\)".*/\1/p' $(1)),\
+extended     = $(foreach name,$(shell awk -F '["\047]' '/^extends *=/{print $$2}' $(1)),\
 	$(firstword $(wildcard $(call shipped,$(name)) $(dir $(1))$(name) $(name))))
 preset_files = $(if $(filter-out $(2),$(1)),$(1) $(foreach file,$(call extended,$(1)),$(call preset_files,$(file),$(2) $(1))))
 PRESET_FILES := $(foreach file,$(firstword $(wildcard $(PRESET) $(call shipped,$(PRESET)))),$(call preset_files,$(file)))
 
-# The words are the name of an empty file, a folder each, or their checksum, if they are too many for a name. What make
-# or the shell would read as its own in a name is written in another way.
-as_typed = $(dir $(1)).settings/$(notdir $(1))/$(if $(word 40,$(2)),$(call summed,$(2)),$(call foldered,$(2)))/typed
+# The words are the name of an empty file, a folder each, or their checksum, if they are too many: a path may have 1,024
+# bytes on some systems. What make or the shell would read as its own in a name is written in another way.
+as_typed = $(dir $(1)).settings/$(notdir $(1))/$(call named,$(subst $(RUN)/,,$(filter-out --overwrite,$(2))))/typed
+named    = $(if $(word 20,$(1)),$(call summed,$(1)),$(call foldered,$(1)))
 foldered = $(subst $(space),/,$(strip $(call coded,$(1))))
 summed   = $(shell echo '$(call coded,$(1))' | cksum | tr ' ' -)
 coded    = $(subst $(hash),_h,$(subst `,_b,$(subst ',_a,$(subst ",_q,$(call flat,$(1))))))
-flat     = $(subst =,_e,$(subst ;,_n,$(subst :,_c,$(subst /,_s,$(subst _,__,$(1))))))
+flat     = $(subst |,_p,$(subst =,_e,$(subst ;,_n,$(subst :,_c,$(subst /,_s,$(subst _,__,$(1)))))))
 hash    := \#
 
 %/typed:
-	@rm -rf "$(all_typed)" && mkdir -p "$(@D)" && touch "$@"
-in_settings = $(subst /.settings/, ,$@)
-all_typed = $(firstword $(in_settings))/.settings/$(firstword $(subst /, ,$(lastword $(in_settings))))
+	@at='$@'; of="$${at##*/.settings/}"; rm -rf "$${at%/.settings/*}/.settings/$${of%%/*}"; mkdir -p "$(@D)" && touch "$@"
 
 # The data of a part of the users. The queries appear last, so where they are, all is.
 selecting = select --preset $(PRESET) --queries $(QUERIES) --histories $(HISTORIES) --overwrite \

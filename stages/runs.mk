@@ -56,10 +56,11 @@ $(foreach method,$(TUNED),$(eval $(call trying,$(method)))$(eval $(call choosing
 
 # Effects on what was generated, as Figure 6 shows them.
 GENERATED := $(RUN)/generated
-explaining = score-tokens $(call settings,$(GENERATED)) --queries $(QUERIES) --retrieved $(call retrieved,$(RUN)) \
+explaining = score-tokens $(call settings,$(GENERATED)) $(call data,$(RUN)) --retrieved $(call retrieved,$(RUN)) \
 	--over generations --generations $(RUN)/generations-rag.parquet $(SCORE_TOKENS) $(ANCHORS)
-$(eval $(call makes,$(GENERATED)/scores.parquet,$(explaining),$(RUN)/generations-rag.parquet $(call retrieved,$(RUN))))
-pictured = $(call makes,$(RESULTS)/$(1).svg,report $(2) --output $(RESULTS)/$(1).svg,$(2))
+$(eval $(call makes,$(GENERATED)/scores.parquet,$(explaining),\
+	$(RUN)/generations-rag.parquet $(call retrieved,$(RUN)) $(call data_files,$(RUN))))
+pictured = $(call makes,$(RESULTS)/$(1).svg,report $(2) --output $(RESULTS)/$(1).svg > /dev/null,$(2))
 $(eval $(call pictured,effects,$(GENERATED)/scores.parquet))
 $(eval $(call pictured,effects-of-histories,$(RUN)/scores.parquet))
 
@@ -75,6 +76,15 @@ $(foreach run,$(DRAWN),$(foreach seed,$(SEEDS),$(eval $(call repeated,$(run),$(s
 
 SHOWN := ablations lexicon controls $(SWEEPS)
 .PHONY: table effects seeds $(SHOWN)
+
+# What is typed goes before a preset, and the chosen settings are presets: both cannot be meant.
+typed_too = $(filter $(1),$(2))
+CHOSEN := $(call typed_too,--tau% --top-percent%,$(ANCHORS)) $(call typed_too,--gamma1% --layer%,$(BUILD_VECTOR)) \
+	$(call typed_too,--lam% --gamma2% --layer%,$(GENERATE)) $(if $(LAM)$(GAMMA2),LAM and GAMMA2)
+ifdef TUNE
+$(if $(strip $(CHOSEN)),$(error TUNE=1 chooses what $(strip $(CHOSEN)) would set: leave that out, or set GRID_… in its place))
+$(if $(GRID_LAYER),,$(error TUNE=1 tries layers of the model: name some, as in GRID_LAYER="12 16"))
+endif
 
 ## table: the paper's Table 1 for PRESET on DATA; TUNE=1 chooses settings on development users, CONTROLS=1 shows controls
 table: $(call shown,$(if $(TUNE),tuned,table)).parquet
@@ -99,6 +109,6 @@ effects: $(RESULTS)/effects.svg $(RESULTS)/effects-of-histories.svg
 	@$(STEERX) report $(RUN)/scores.parquet
 	@echo 'pictures: $^'
 
-## seeds: the table of three SEEDS, of three DRAWS of users each, and how far apart they are
+## seeds: the table for three SEEDS and three DRAWS of users, tokens drawn at TEMPERATURE=0.7, and how far all that is apart
 seeds: $(SEEDED:%=%/table$(if $(CONTROLS),-controls).parquet)
 	@$(STEERX) report $^

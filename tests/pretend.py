@@ -1,7 +1,6 @@
 """A `steerx` that writes empty files where the real one writes artifacts: for what make does, and when, and why not."""
 
 import subprocess
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,23 +66,29 @@ class Pretended:
         for name in ("ready", "data/queries.parquet", "data/histories.parquet"):
             (folder / name).touch()
 
-    def _made(self, words: Iterable[str]) -> str:
+    def ended(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """How make ends, and what it says."""
         here = [f"BIN={self.folder / 'bin'}", f"READY={self.folder / 'ready'}", f"RUN={self.run}", f"DATA={self.data}"]
-        ended = subprocess.run(["make", *here, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        return subprocess.run(["make", *here, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    def lines(self, *words: str) -> list[str]:
+        """What it says where nothing is wrong."""
+        ended = self.ended(*words)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         assert ended.stderr == ""
-        return ended.stdout
+        return ended.stdout.splitlines()
 
     def __call__(self, *words: str) -> list[Command]:
         """The commands that are run, in their order."""
         self._log.write_text("")
-        self._made(words)
+        self.lines(*words)
         lines = [line.split("|") for line in self._log.read_text().splitlines()]
         return [Command(*(part.split() for part in parts)) for parts in lines]
 
     def planned(self, *words: str) -> list[list[str]]:
         """The words of those that would be."""
-        lines = [line.split() for line in self._made(["-n", *words]).splitlines()]
+        lines = [line.split() for line in self.lines("-n", *words)]
+        lines = [line[: line.index(">")] if ">" in line else line for line in lines]  # it is the shell's
         return [line[1:] for line in lines if line and line[0].endswith(('/steerx"', '/python"'))]
 
     def written(self, *words: str) -> set[str]:

@@ -149,6 +149,16 @@ def test_the_grid_has_every_setting_of_each_method_once(make: Pretended) -> None
             assert "--gamma2 0.1 --gamma2 1" in line
 
 
+@pytest.mark.parametrize(
+    "typed", ["ANCHORS=--tau 0.8", "LAM=0.3", "BUILD_VECTOR=--gamma1 0.3", "GENERATE=--layer=2", "GRID_LAYER="]
+)
+def test_what_is_chosen_cannot_be_typed_too(typed: str, make: Pretended) -> None:
+    ended = make.ended("-n", "table", "TUNE=1", typed)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "*** TUNE=1 " in ended.stderr
+    make.planned("table", typed)
+
+
 def test_sweeps_are_on_development_users_and_of_one_setting(make: Pretended) -> None:
     for target, flag, values in (("sweep-tau", "--tau", "0.6 0.7 0.8 0.9"), ("sweep-lambda", "--lam", None)):
         commands = make(target)
@@ -159,9 +169,10 @@ def test_sweeps_are_on_development_users_and_of_one_setting(make: Pretended) -> 
 
 
 def test_each_seed_of_each_draw_shares_what_hangs_on_no_seed(make: Pretended) -> None:
-    commands = make("seeds", "CONTROLS=1", "SEEDS=3 4", "DRAWS=1 2")
+    commands = make("seeds", "CONTROLS=1", "SEEDS=3 4", "DRAWS=1 2", "SHARES=2")
     selected = [command.words for command in commands if command.words[0] == "select"]
     assert [words[words.index("--draw") + 1] for words in selected] == ["1/2", "2/2"]
+    assert make.planned("seeds", "DRAWS=2", "SHARES=7")[0][-1] == "2/7"
     measured = [command for command in commands if "--measure-only" in command.words]
     assert len(measured) == 2
     for command in commands:
@@ -171,6 +182,21 @@ def test_each_seed_of_each_draw_shares_what_hangs_on_no_seed(make: Pretended) ->
         assert typed == (seeded if hangs and seeded else [])
     answers = [of for of in commands if of.words[0] == "generate" and "--over" not in of.words]
     assert {of.words[of.words.index("--temperature") + 1] for of in answers} == {"0.7"}
+
+
+def test_no_path_is_longer_than_some_systems_allow(tmp_path: Path) -> None:
+    """macOS takes 1,024 bytes; a run folder may have a long name itself."""
+    make = Pretended(tmp_path)
+    make.run = Path("/" + "/".join(["a-user-name", "projects", "steerx", "x" * 90]))
+    for target in (
+        ["controls"],
+        ["table", "TUNE=1", "CONTROLS=1"],
+        ["sweep-tau", "CONTROLS=1"],
+        ["seeds", "CONTROLS=1"],
+    ):
+        paths = re.findall(r"/a-user-name[^ '\"]*/typed", "\n".join(make.lines("-n", *target)))
+        assert len(paths) > 10
+        assert max(map(len, paths)) < 900
 
 
 def test_nothing_is_written_that_make_3_81_cannot_read() -> None:

@@ -1,12 +1,13 @@
 # Each method has a file of its own, and so has each control of it.
 METHOD  ?= cos
-METHODS := non-perso rag cos steerx-cos cas steerx-cas
+KNOWN   := non-perso rag cos steerx-cos cas steerx-cas
+METHODS ?= $(KNOWN)
 OTHERS  := steerx-cos-other $(foreach method,cas steerx-cas,$(method)-other $(method)-mean)
 
 # What each SteerX has to be better than: it is given what knows nothing of the user, or of the causal effect.
 STEERX_BY := random surprisal all
 # On the demo's data, whose people are made up, the true habits stand beside it.
-CEILING := $(if $(filter data/demo,$(DATA)),habits)
+CEILING := $(if $(filter data/demo,$(patsubst ./%,%,$(DATA:%/=%))),habits)
 controls.cas        := cas-other cas-mean
 controls.steerx-cos := steerx-cos-other $(patsubst %,%/steerx-cos,$(STEERX_BY) $(CEILING))
 controls.steerx-cas := steerx-cas-other steerx-cas-mean $(patsubst %,%/steerx-cas,$(STEERX_BY) $(CEILING))
@@ -30,17 +31,17 @@ steered = --method $(call method,$(2)) \
 	$(if $(call by_description,$(2)),--profiles $(call profiles,$(1)) $(addprefix --profiles-of ,$(call control,$(2)))) \
 	$(if $(call by_vector,$(2)),--vectors $(call vectors,$(1)) $(addprefix --vectors-of ,$(call control,$(2))))
 generating = generate $(call settings,$(1)) --queries $(call queries,$(1)) $(call steered,$(1),$(2)) \
-	$(GENERATE) $(call said,generate,$(1))
+	$(call said,generate,$(1)) $(GENERATE)
 generated = $(call makes,$(call answers,$(1),$(2)),$(call generating,$(1),$(2)),\
 	$(call queries,$(1)) $(call known,$(1),$(2)))
 
-steers = $(filter $(1) $(1)-%,$(METHODS) $(OTHERS))  # a method, and what it is with something of another's
+steers = $(filter $(1) $(1)-%,$(KNOWN) $(OTHERS))  # a method, and what it is with something of another's
 writes = $(foreach folder,$(1),$(foreach each,$(2),$(eval $(call generated,$(folder),$(each)))))
-$(call writes,$(RUNS),$(METHODS) $(OTHERS))
+$(call writes,$(RUNS),$(KNOWN) $(OTHERS))
 $(call writes,$(VARIED),steerx-cos steerx-cas)
 $(call writes,$(SWEPT) $(LAMBDA),$(call steers,steerx-cos))
 $(foreach each,$(TUNED),$(call writes,$(RUN)/tuned/$(each),$(call steers,$(each))))
-$(call writes,$(SEEDED),$(METHODS) $(OTHERS))
+$(call writes,$(SEEDED),$(KNOWN) $(OTHERS))
 $(call writes,$(call in,$(call in,$(DRAWN),random surprisal all habits),$(SEEDS:%=seed-%)),steerx-cos steerx-cas)
 $(call writes,$(DEVELOPMENT)/grid,cos)
 $(call writes,$(SWEPT:%=%/grid),steerx-cos)

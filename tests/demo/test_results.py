@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from reported import Rows, frame, system, users
+from reported import Rows, frame, rows_of, system, users
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.order import user_order
 from steerx_cli.core.outputs import Output, write_whole
@@ -17,6 +17,8 @@ from steerx_cli.core.schemas import CHOICES, METRICS, Artifact
 from steerx_cli.demo import results
 from steerx_cli.demo.results import CONTRARY, HOLDS, OF_METHODS, UNTOLD, Claim, counted, grid_of, held
 from steerx_cli.metrics.statistics import holm
+from steerx_cli.report.reading import read_table
+from steerx_cli.report.sums import Asked
 
 WHOSE = sorted(users(40), key=user_order)
 MEANS = {  # METEOR of each system: what is more than 0.05 apart is told
@@ -74,15 +76,27 @@ def test_a_claim_holds_or_its_contrary_does_or_it_cannot_be_told(metrics: Path) 
         "steerx-cos > its strongest control": HOLDS,
         "steerx-cas, the true habits > steerx-cas": UNTOLD,
         "steerx-cos, the true habits > steerx-cos": HOLDS,
+        "steerx-cas, the true habits > rag": HOLDS,
+        "steerx-cos, the true habits > rag": HOLDS,
     }
 
 
-def test_p_is_adjusted_over_all_claims_of_a_table(metrics: Path) -> None:
+def test_p_is_adjusted_over_all_claims_of_a_table_and_all_controls(metrics: Path) -> None:
     _, found = held(OF_METHODS, metrics)
+    rivals = rows_of(read_table(metrics, Asked()))["steerx-cos"].rivals
+    assert [len(each.rivals["meteor"].p_values) for each in found if each.rivals] == [1, 1, 2]
     for measure in ("rouge1", "meteor"):
-        plain = {at: each.cells[measure].p for at, each in enumerate(found)}
-        adjusted = holm({at: p for at, p in plain.items() if p is not None})
-        assert {at: each.cells[measure].p_holm for at, each in enumerate(found)} == adjusted
+        plain = [
+            (at, p)
+            for at, each in enumerate(found)
+            for p in ([each.cells[measure].p] if not each.rivals else each.rivals[measure].p_values)
+        ]
+        adjusted = holm({place: p for place, (_, p) in enumerate(plain) if p is not None})
+        first = {at: place for place, (at, _) in reversed([*enumerate(plain)])}
+        assert [each.cells[measure].p_holm for each in found] == [adjusted[first[at]] for at in range(len(found))]
+        other = read_table(metrics, Asked(against="steerx-cos, random anchors"))
+        assert rivals[measure].name == "random anchors"
+        assert rivals[measure].p_values[0] == rows_of(other)["steerx-cos"].cells[measure].p
     (alone,) = held([Claim(("cos", None), ("rag", None))], metrics)[1]
     assert alone.cells["meteor"].p_holm == alone.cells["meteor"].p
 
@@ -99,7 +113,7 @@ def test_a_row_has_the_difference_its_interval_and_p_and_is_bold_where_it_is_tol
     assert (len(first.below), first.below[1]) == (2, "p 0.001")
     assert rows["steerx-cos > its strongest control"][1].below[-1] == "random anchors"
     assert [*counted(columns, found)][1] == (
-        "METEOR: of 12 claims 6 hold, of 3 the contrary does, and of 3 chance explains the difference"
+        "METEOR: of 14 claims 8 hold, of 3 the contrary does, and 3 cannot be told"
     )
 
 
@@ -117,12 +131,12 @@ def test_the_page_and_the_pictures_are_replaced_and_nothing_else(
     for name in results.PICTURES:
         (tmp_path / f"run/results/{name}.svg").write_text(name)
     monkeypatch.setattr(
-        results, "sections", lambda run: results._methods("The methods", run / "results/table-controls.parquet")
+        results, "sections", lambda run, _: results._methods("The methods", run / "results/table-controls.parquet")
     )
     page = tmp_path / "README.md"
     for before in ("what was there", "what is there"):
         page.write_text(f"above\n{results._BEGIN}\n{before}\n{results._END}\nbelow\n")
-        results.write_results(tmp_path, tmp_path / "run")
+        results.write_results(tmp_path, tmp_path / "run", [])
         text = page.read_text()
         assert text.startswith(f"above\n{results._BEGIN}\n### The methods\n")
         assert text.endswith(f"{results._END}\nbelow\n")

@@ -295,7 +295,7 @@ def test_a_threshold_beyond_all_effects_is_seen_too() -> None:
 def runs_of(*values: Sequence[float]) -> list[Run]:
     """Runs in which systems have these scores."""
     tables = [table(*(row(f"{name}", Interval(value, nan, nan)) for name, value in enumerate(of))) for of in values]
-    return [Run(f"{number}", (number,), "", frozenset(), False, frozenset(), of) for number, of in enumerate(tables)]
+    return [Run(f"{number}", (number,), "", frozenset(), (), frozenset(), of) for number, of in enumerate(tables)]
 
 
 def test_every_run_has_a_dot_at_its_score() -> None:

@@ -30,7 +30,7 @@ def table(means: Sequence[float] = (0.2, 0.25, 0.3), names: Sequence[str] = NAME
 def run(of: Table, seed: int | None = None, draw: str = "", **how: Any) -> Run:
     seeds = () if seed is None else (seed,)
     decided = frozenset({"score-tokens"} if seeds else ())
-    return replace(Run(f"runs/{seed}{draw}", seeds, draw, decided, False, frozenset(), of), **how)
+    return replace(Run(f"runs/{seed}{draw}", seeds, draw, decided, (), frozenset(), of), **how)
 
 
 def crossed(means: Mapping[tuple[int, str], float]) -> list[Run]:
@@ -70,7 +70,7 @@ def scored(draw: str | None = "1/3", anchors: int | None = 4, of: Mapping[str, A
 
 def test_a_run_s_draw_and_seed_are_read_from_its_provenance() -> None:
     found = run_of(scored("2/3"), "a", table())
-    assert (found.seeds, found.seed, found.draw, found.sampled) == ((4,), 4, "2/3", False)
+    assert (found.seeds, found.seed, found.draw, found.temperatures) == ((4,), 4, "2/3", ())
     assert found.decided == {"score-tokens"}
 
 
@@ -92,7 +92,7 @@ def test_the_seed_of_a_draw_or_of_the_data_is_no_run_s_seed() -> None:
 
 
 def test_texts_are_sampled_if_a_temperature_is_in_the_provenance() -> None:
-    assert run_of(scored(of={"temperature": 0.7, "seed": 4}), "a", table()).sampled
+    assert run_of(scored(of={"temperature": 0.7, "seed": 4}), "a", table()).temperatures == (0.7,)
 
 
 def test_what_else_parts_runs_is_named() -> None:
@@ -295,7 +295,7 @@ def test_the_first_sentence_says_which_runs_there_are() -> None:
 
 def test_what_a_seed_decides_is_told_where_texts_are_written_greedily() -> None:
     def told(*runs: Run) -> list[str]:
-        return [line for line in page(runs).told if line.startswith("texts were written greedily")]
+        return [line for line in page(runs).told if line.startswith("texts were")]
 
     of, every = table(), frozenset({"generate", "score-tokens", "retrieve"})
     assert told(run(of, 0, decided=every), run(of, 1)) == [
@@ -303,7 +303,9 @@ def test_what_a_seed_decides_is_told_where_texts_are_written_greedily() -> None:
         "random and whose description or vector is another's, and nothing else"
     ]
     assert told(run(of, None, "1/2"), run(of, None, "2/2")) == ["texts were written greedily: no seed decides anything"]
-    assert told(run(of, 0, sampled=True), run(of, 1)) == []
+    assert told(run(of, 0, temperatures=(0.7,)), run(of, 1, temperatures=(0.7, 1.0))) == [
+        "texts were sampled, at temperature 0.7, 1: they are others than those that are written greedily"
+    ]
 
 
 def test_runs_of_other_sizes_are_told_from_the_smallest_to_the_largest() -> None:

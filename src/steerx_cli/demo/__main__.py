@@ -24,6 +24,7 @@ def _arguments(words: Sequence[str] | None) -> Namespace:
     model.add_argument("--work", type=Path, required=True, help="where checkpoints are kept on the way")
     anchors.add_argument("--run", type=Path, required=True, help="where the scores are, by context and method")
     results.add_argument("--run", type=Path, required=True, help="the run folder")
+    results.add_argument("--repeated", type=Path, nargs="+", required=True, help="scores for several seeds and draws")
     return parser.parse_args(words)
 
 
@@ -47,7 +48,7 @@ def _do(arguments: Namespace) -> Path:
     if arguments.step == "results":
         from steerx_cli.demo.results import write_results
 
-        write_results(folder, arguments.run)
+        write_results(folder, arguments.run, arguments.repeated)
         return folder / "README.md"
     from steerx_cli.demo.build import check_model, make_model
 

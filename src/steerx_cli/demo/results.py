@@ -12,6 +12,7 @@ from steerx_cli.core.sources import Source
 from steerx_cli.demo.files import place_for_table
 from steerx_cli.metrics.statistics import holm
 from steerx_cli.report import histogram, spread
+from steerx_cli.report.curves import SIGN
 from steerx_cli.report.formats import markdown
 from steerx_cli.report.grids import Entry, Grid, Page, difference_entry, page
 from steerx_cli.report.reading import read_table, table_of
@@ -23,8 +24,13 @@ _BEGIN, _END = "<!-- the results: make demo-results -->", "<!-- end of the resul
 TELLS = 0.05  # p below this
 HOLDS, CONTRARY, UNTOLD = "holds", "contrary", "untold"
 FEW = 100  # samples where no interval is shown
-NOT_SHOWN = ("Impr.", "÷ ref.", "repeats")  # sentences on what stands in a table and not here
-SIGNS = {"lam": "λ", "gamma2": "γ2", "tau": "τ", "gamma1": "γ1", "layer": "ℓ"}
+# What stands below a table of its own and is not here, or is otherwise.
+NOT_SHOWN = ("Impr.", "÷ ref.", "repeats", "p:", "=:", "strongest control:")
+ALIKE = "=: not told from the best score, which is bold: p, by Holm over the systems, is above 0.05"
+P = (
+    "p of claims: approximate randomisation, whole users swapped, two-sided, adjusted by Holm over all claims of a "
+    "table and all controls, each score by itself; bold below 0.05. The strongest control is named below its difference"
+)
 STEERXES = ("steerx-cas", "steerx-cos")
 PICTURES = ("ablations", "lexicon", "sweep-tau", "sweep-lambda", "effects", "effects-of-histories")
 
@@ -58,6 +64,7 @@ OF_METHODS = (
     *(Claim((method, None), ("rag", None)) for method in STEERXES),
     *(Claim((method, None), None) for method in ("cas", *STEERXES)),
     *(Claim((method, "the true habits"), (method, None)) for method in STEERXES),
+    *(Claim((method, "the true habits"), ("rag", None)) for method in STEERXES),
 )
 # Figure 4 and Figure 7.
 OF_PARTS = tuple(
@@ -77,7 +84,7 @@ OF_LEXICON = tuple(Claim((method, None), (method, "a lexicon's words")) for meth
 
 @dataclass(frozen=True)
 class Held:
-    """A claim held against scores: by each, the difference and p, adjusted over all claims of a table."""
+    """A claim held against scores: by each, the difference and p, adjusted over all comparisons of a table."""
 
     claim: Claim
     cells: Mapping[str, Cell]
@@ -92,12 +99,12 @@ class Held:
 
 
 def held(claims: Sequence[Claim], metrics: Path) -> tuple[list[Column], list[Held]]:
-    """Each claim by each score, p by Holm over all of them, each score by itself."""
+    """Each claim by each score, p by Holm over all of them and all controls, each score by itself."""
     whole = read_table(metrics, Asked())
     against = {name: read_table(metrics, Asked(against=name)) for name in _worse(claims, whole)}
     plain = [_plain(claim, whole, against) for claim in claims]
     columns = whole.of_kind("score")
-    adjusted = {column.name: _adjusted([each.cells for each in plain], column.name) for column in columns}
+    adjusted = {column.name: _adjusted(plain, column.name) for column in columns}
     return columns, [
         replace(each, cells={name: replace(cell, p_holm=adjusted[name].get(at)) for name, cell in each.cells.items()})
         for at, each in enumerate(plain)
@@ -113,15 +120,23 @@ def _plain(claim: Claim, whole: Table, against: Mapping[str, Table]) -> Held:
     row = _row(whole, claim.better)
     if claim.worse is None:
         rivals = row.rivals.items()
-        cells = {name: Cell(row.cells[name].score, rival.difference, rival.p_holm) for name, rival in rivals}
+        cells = {name: Cell(row.cells[name].score, rival.difference) for name, rival in rivals}
         return Held(claim, cells, row.rivals)
     compared = _row(against[_row(whole, claim.worse).name], claim.better)
     return Held(claim, {name: cell for name, cell in compared.cells.items() if cell.p is not None}, {})
 
 
-def _adjusted(cells: Sequence[Mapping[str, Cell]], measure: str) -> dict[int, float]:
-    known = ((at, of[measure].p) for at, of in enumerate(cells) if measure in of)
-    return holm({at: p for at, p in known if p is not None})
+def _adjusted(found: Sequence[Held], measure: str) -> dict[int, float]:
+    """p of each claim. One of controls is as many comparisons as there are controls; the strongest is shown."""
+    p = {
+        (at, number): value
+        for at, held in enumerate(found)
+        for number, value in enumerate(
+            held.rivals[measure].p_values if measure in held.rivals else [held.cells[measure].p]
+        )
+        if value is not None
+    }
+    return {at: value for (at, number), value in holm(p).items() if not number}
 
 
 def _row(table: Table, who: Who) -> Row:
@@ -153,14 +168,14 @@ def counted(columns: Sequence[Column], found: Sequence[Held]) -> Iterator[str]:
         said = [each.says(column.name) for each in found]
         yield (
             f"{column.title}: of {len(found)} claims {said.count(HOLDS)} hold, of {said.count(CONTRARY)} the contrary "
-            f"does, and of {said.count(UNTOLD)} chance explains the difference"
+            f"does, and {said.count(UNTOLD)} cannot be told"
         )
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 
-def sections(run: Path) -> Iterator[str]:
+def sections(run: Path, repeated: Sequence[Path]) -> Iterator[str]:
     """All of it as Markdown."""
     results = run / "results"
     yield from _methods("The methods, with the preset's settings", results / "table-controls.parquet")
@@ -183,7 +198,7 @@ def sections(run: Path) -> Iterator[str]:
         yield _picture(name, f"Histogram of the causal effects on the tokens of {of}")
         yield markdown(histogram.page(histogram.read_effects(Source(SCORES, place))))
     yield "### Three seeds, three draws of the users"
-    yield markdown(_spread(sorted(run.glob("draws/*/seed-*/table-controls.parquet"))))
+    yield markdown(_spread(repeated))
 
 
 def _methods(title: str, metrics: Path) -> Iterator[str]:
@@ -193,7 +208,7 @@ def _methods(title: str, metrics: Path) -> Iterator[str]:
     yield f"### {title}"
     scores = [grid for grid in whole.grids if grid.title == "scores"]
     told = [sentence for sentence in whole.told if not sentence.startswith(NOT_SHOWN)]
-    yield markdown(Page([*scores, grid_of(columns, found)], [*told, *counted(columns, found)]))
+    yield markdown(Page([*scores, grid_of(columns, found)], [ALIKE, P, *counted(columns, found), *told]))
 
 
 def _parts(title: str, metrics: Path, claims: Sequence[Claim]) -> Iterator[str]:
@@ -210,7 +225,7 @@ def _chosen(folder: Path) -> Iterator[str]:
         source = Source(CHOICES, place)
         rows = source.read(0, source.footer.rows).to_pylist()
         (chosen,) = (row for row in rows if row["chosen"])
-        words = ", ".join(f"{sign} {chosen[name]:g}" for name, sign in SIGNS.items() if chosen[name] is not None)
+        words = ", ".join(f"{sign} {chosen[name]:g}" for name, sign in SIGN.items() if chosen[name] is not None)
         lines.append(f"- {chosen['method']}: {words}, of {len(rows)} settings (METEOR {chosen['score']:.4f})")
     yield "\n".join(lines) + "\n"
 
@@ -225,6 +240,7 @@ def _numbers(metrics: Path) -> str:
 def _spread(places: Sequence[Path]) -> Page:
     sources = [Source(METRICS, place) for place in places]
     runs = [spread.run_of(source.footer, source.where, table_of(source, Asked(samples=FEW))) for source in sources]
+    spread.refuse_unlike(runs)
     return spread.page(runs)
 
 
@@ -232,10 +248,10 @@ def _picture(name: str, said: str) -> str:
     return f"![{said}](figures/{name}.svg)\n"
 
 
-def write_results(folder: Path, run: Path) -> None:
-    """Put all into the world's README, and the pictures beside it."""
+def write_results(folder: Path, run: Path, repeated: Sequence[Path]) -> None:
+    """Put all of a run, and of what was repeated of it, into the world's README, and the pictures beside it."""
     put = place_for_table(folder / "README.md", _BEGIN, _END)
-    text = "\n".join(sections(run))
+    text = "\n".join(sections(run, repeated))
     (folder / "figures").mkdir(exist_ok=True)
     for name in PICTURES:
         shutil.copyfile(run / "results" / f"{name}.svg", folder / "figures" / f"{name}.svg")

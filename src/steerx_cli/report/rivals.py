@@ -18,6 +18,7 @@ class Rival:
     name: str  # the control's
     difference: Interval
     p_holm: float | None  # over all of the system's controls
+    p_values: Sequence[float] = ()  # of all of these, as they are, the strongest first
 
 
 def controls_of(systems: Sequence[Mapping[str, Any]], one: int) -> list[int]:
@@ -44,12 +45,15 @@ def rivals_of(scored: Scored, systems: pl.DataFrame, judged: Sequence[str]) -> I
         controls = controls_of(named, one)
         p = scored.p_values(one, judged, controls) if controls else {}
         yield {
-            name: _rival(scored, name, one, at, named[at]["variant"], holm(p[name]).get(at))
+            name: _rival(scored, name, (one, at), named[at]["variant"], p[name])
             for name in (judged if controls else ())
             if (at := scored.strongest(name, controls)) is not None
         }
 
 
-def _rival(scored: Scored, measure: str, one: int, control: int, name: str, p: float | None) -> Rival:
+def _rival(scored: Scored, measure: str, pair: tuple[int, int], name: str, p: Mapping[int, float]) -> Rival:
+    one, control = pair
     value, drawn = scored.totals[measure], scored.drawn[measure]
-    return Rival(name, scored.between(value[one] - value[control], drawn[:, one] - drawn[:, control]), p)
+    difference = scored.between(value[one] - value[control], drawn[:, one] - drawn[:, control])
+    first = sorted(p, key=lambda at: at != control)
+    return Rival(name, difference, holm(p).get(control), [p[at] for at in first])

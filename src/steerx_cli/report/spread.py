@@ -30,7 +30,7 @@ class Run:
     seeds: tuple[int, ...]  # all that something was drawn by
     draw: str  # which share of the users, such as 2/3; empty for all of them
     decided: frozenset[str]  # by a seed: stages
-    sampled: bool  # whether texts were
+    temperatures: tuple[float, ...]  # that texts were sampled at; none where they were written greedily
     rest: frozenset[tuple[str, str]]  # whatever else its numbers come from
     table: Table
 
@@ -77,10 +77,14 @@ def run_of(footer: Footer, where: str, table: Table) -> Run:
         tuple(sorted({record["parameters"]["seed"] for record in seeded})),
         " and ".join(sorted(drawn)),
         frozenset(record["stage"] for record in seeded),
-        any("temperature" in record["parameters"] for record in records if record["stage"] == "generate"),
+        tuple(sorted({record["parameters"]["temperature"] for record in _sampled(records)})),
         frozenset(_rest(footer)),
         table,
     )
+
+
+def _sampled(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [record for record in records if record["stage"] == "generate" and "temperature" in record["parameters"]]
 
 
 def _draw(record: Mapping[str, Any]) -> str:
@@ -281,7 +285,9 @@ def _few(what: str, values: Sequence[object]) -> str:
 
 def _decided(runs: Sequence[Run], crossed: bool) -> Iterator[str]:
     """What a seed does, where it does less than one may think."""
-    if any(run.sampled for run in runs):
+    if temperatures := sorted({temperature for run in runs for temperature in run.temperatures}):
+        drawn = ", ".join(f"{temperature:g}" for temperature in temperatures)
+        yield f"texts were sampled, at temperature {drawn}: they are others than those that are written greedily"
         return
     decided = [what for stage, what in _SEEDED.items() if any(stage in run.decided for run in runs)]
     if decided:

@@ -195,7 +195,12 @@ def run(metrics: Path, wanted: Wanted, overwrite: bool) -> Summary:
 
 
 def notes(points: Sequence[Point]) -> Iterator[str]:
-    """What a preset cannot say."""
+    """What a preset cannot say, and what may have been missed."""
     for name in SETTINGS:
         if _chosen(points)[name] is None and any(point[name] is not None for point in points):
             yield f"what is best has no {name} and others have one: the preset leaves {name} as it was"
+    for name in SETTINGS:
+        tried = sorted({point[name] for point in points if point[name] is not None})
+        if len(tried) > 2 and (chosen := _chosen(points)[name]) in (tried[0], tried[-1]):
+            which = "least" if chosen == tried[0] else "largest"
+            yield f"{name} {chosen:g} is the {which} that was tried: what is beyond may be better"
