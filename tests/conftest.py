@@ -1,5 +1,6 @@
 """Data that many tests read and none changes, and the program as it is typed."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+import typer
 
 import support
 from people import write_people
+from served import served
 from steerx_cli.app import main
 from support import Ended, Steerx
 
@@ -42,6 +45,13 @@ def material() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a `steerx` and a `python` that are quick to start."""
+    with served(tmp_path_factory.mktemp("programs")) as programs:
+        yield programs
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 256 KiB."""
@@ -65,9 +75,13 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+COMMANDS = functools.cache(typer.main.get_command)  # made of their functions once, which takes longer than many of them
+
+
 @pytest.fixture
-def steerx(capsys: pytest.CaptureFixture[str]) -> Steerx:
+def steerx(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Steerx:
     """Run one command in this process."""
+    monkeypatch.setattr(typer.main, "get_command", COMMANDS)
 
     def run(*arguments: object) -> Ended:
         code = main([str(argument) for argument in arguments])

@@ -31,13 +31,13 @@ def recorded() -> str:
     return found[0]
 
 
-def played(session: str, then: Callable[[Path], None] = lambda _: None) -> str:
+def played(session: str, then: Callable[[Path], None], programs: Path = Path(sys.executable).parent) -> str:
     """The same commands run again in an empty folder, as wide as the README; paths as seen from the checkout.
 
-    `then` gets the folder of the run, before it goes.
+    `then` gets the folder of the run, before it goes; `programs` has the `steerx` that runs.
     """
     commands = re.findall(r"^\$ (.*)$", session, re.MULTILINE)
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{programs}:{os.environ['PATH']}"
     surroundings = {key: value for key, value in os.environ.items() if not key.startswith("STEERX_")}
     lines: list[str] = []
     with tempfile.TemporaryDirectory() as folder:

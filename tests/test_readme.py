@@ -1,6 +1,7 @@
 """The README says what is so."""
 
 import re
+from pathlib import Path
 
 import readme
 from steerx_cli.app import STAGES, TOOLS
@@ -13,9 +14,13 @@ def without_figures(session: str) -> str:
     return re.sub(r"^(time|peak memory) .*$", r"\1", session, flags=re.MULTILINE)
 
 
-def test_the_session_runs_as_it_is_shown_and_drawn() -> None:
+def test_the_session_runs_as_it_is_shown_and_drawn(programs: Path) -> None:
     drawn: list[str] = []
-    played = readme.played(readme.recorded(), lambda place: drawn.append(readme.drawn(place / "scores.parquet")))
+
+    def draw(place: Path) -> None:
+        drawn.append(readme.drawn(place / "scores.parquet"))
+
+    played = readme.played(readme.recorded(), draw, programs)
     assert without_figures(played) == without_figures(readme.recorded())
     assert drawn == [readme.PICTURE.read_text()]
 

@@ -57,14 +57,10 @@ def test_killed_two_hundred_times_it_ends_with_the_same_bytes(data: Path, tmp_pa
 def test_killed_before_any_line_it_ends_with_the_same_bytes(few: Path, tmp_path: Path) -> None:
     support.retrieve(few, tmp_path / "whole.parquet")
     whole = (tmp_path / "whole.parquet").read_bytes()
-    line = 0
-    while True:
-        line += 1
-        output = tmp_path / f"{line}" / "retrieved.parquet"
-        process = support.child(support.die_at_line, line, support.retrieve, few, output)
-        process.join()
-        if process.exitcode == 0:
-            break
+    folder, line = tmp_path / "killed", 0
+    folder.mkdir()
+    output = folder / "new" / "retrieved.parquet"
+    for line in support.killed_before_lines(folder, support.retrieve, few, output, run=support.started):
         support.retrieve(few, output)
         assert output.read_bytes() == whole, f"killed before line {line}"
         assert leftovers(output.parent) == ["retrieved.parquet"], f"killed before line {line}"

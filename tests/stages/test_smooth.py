@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-import support
 from scorers import Plain, request, rows_of, save_model, write
 from smoothers import JOIN, LLM, RAW, WORDING, Pieces, Row, expected, joined, people, prompts, scored, smooth
 from steerx_cli.core.errors import Interrupted
@@ -22,7 +21,7 @@ from steerx_cli.lm.request import Request
 from steerx_cli.stages.smooth import Nobody, OnThisMachine, Smoother
 from steerx_cli.stages.smooth.settings import Settings
 from steerx_cli.tools.merge import run as merge
-from support import forked, python, stop_before
+from support import aged, forked, fresh, killed_before_lines, state_of, stop_before
 
 ENDS = (46, 79, 181, 261)  # of what this model writes, so that some descriptions end before they are cut
 DISTINCT = "distinct sets of pieces that were smoothed"
@@ -258,27 +257,27 @@ def test_interrupted_between_chunks_and_resumed_it_is_the_same(
     assert len(done) == 3 + 1, "what was finished is not done again"
 
 
-def kill_and_resume(data: Path, model: Path, folder: Path, step: int) -> None:
-    """Be killed before every `step`-th line that writes, and resume; says how many lines came."""
-    compute, kills = here(model).prepare(LLM, folder), 0  # loaded once, and every copy of this process has it
+def kill_and_resume(data: Path, model: Path, folder: Path) -> None:
+    """Be killed before any line that writes, and resume; says what was written, and how many lines came."""
+    compute = here(model).prepare(LLM, folder)  # loaded once, and every copy of this process has it
     OnThisMachine.prepare = lambda *_: compute  # type: ignore[method-assign]
-    assert forked(bytes_of, data, LLM, here(model), folder / "whole.parquet") == 0
-    while forked(support.die_at_line, 1 + kills * step, bytes_of, data, LLM, here(model), folder / f"{kills}.parquet"):
-        assert forked(bytes_of, data, LLM, here(model), folder / f"{kills}.parquet") == 0
-        assert (folder / f"{kills}.parquet").read_bytes() == (folder / "whole.parquet").read_bytes(), f"kill {kills}"
-        kills += 1
-    assert not [*folder.glob("*.parts")]
-    print(kills * step)
+    assert forked(bytes_of, data, LLM, here(model), folder / "whole" / "out.parquet") == 0
+    expected, killed, line = state_of(folder / "whole"), folder / "killed", 0
+    killed.mkdir()
+    work = (bytes_of, data, LLM, here(model), killed / "new" / "out.parquet")
+    for line in killed_before_lines(killed, *work):
+        assert forked(*work) == 0
+        assert state_of(killed / "new") == expected, f"killed before line {line}"
+    print(sorted(expected), line)
 
 
-def test_killed_before_a_line_that_writes_it_ends_with_the_same_bytes(model: Path, tmp_path: Path) -> None:
-    """Some lines of all: each one is tried in tests/core/test_job.py; here there is a model."""
-    script = (
-        f"import sys\nsys.path[:0] = {[str(Path(support.__file__).parent), str(Path(__file__).parent)]!r}\n"
-        "from pathlib import Path\nimport pandas, pyarrow.acero\nfrom test_smooth import kill_and_resume\n"
-        "kill_and_resume(*map(Path, sys.argv[1:]), step=211)"
+def test_killed_before_any_line_that_writes_it_ends_with_the_same_bytes(
+    model: Path, tmp_path: Path, programs: Path
+) -> None:
+    code, out, err = fresh(
+        programs, kill_and_resume, write(tmp_path / "few", {"scores": people("abd")}), aged(model), tmp_path
     )
-    few = write(tmp_path / "few", {"scores": people("abd")})
-    code, out, err = python(script, str(few), str(model), str(tmp_path))
     assert code == 0, err
-    assert int(out) > 400, "the run was shorter than it can be"
+    names, lines = out.rsplit(maxsplit=1)
+    assert names == "['out.parquet']"
+    assert int(lines) > 400, "the run was shorter than it can be"

@@ -531,7 +531,7 @@ def test_parts_of_a_data_set_are_not_mixed(alone: Path, steerx: Steerx) -> None:
 
 
 def test_long_texts_fill_groups_by_their_length(alone: Path, steerx: Steerx) -> None:
-    rows = [{"user_id": f"u{n % 40}", "response": f"{n} " + "long " * 400_000} for n in range(120)]
+    rows = [{"user_id": f"u{n % 40}", "response": f"{n} " + "long" * 500_000} for n in range(120)]  # few words
     write_lines(alone / "rows.jsonl.gz", rows)
     done(steerx("import", "generic", "rows.jsonl.gz", "--data", "data"))
     metadata = pq.read_metadata(alone / "data" / "histories.parquet")

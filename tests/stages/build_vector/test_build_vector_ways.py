@@ -8,7 +8,6 @@ from unittest.mock import Mock
 import pytest
 
 import steerx_cli.stages.build_vector as stage
-import support
 from builders import HOW, build, built, mix_again, near, people
 from scorers import SHORT, request, save_model, write
 from steerx_cli.core.artifacts import read_footer
@@ -21,7 +20,7 @@ from steerx_cli.stages.build_vector import vectors
 from steerx_cli.stages.build_vector.settings import Mix, Settings
 from steerx_cli.stages.build_vector.texts import Placer
 from steerx_cli.tools.merge import run as merge
-from support import forked, python, stop_before
+from support import aged, forked, fresh, killed_before_lines, state_of, stop_before
 
 OF_USERS = replace(HOW, scope="user", pool="mean", select=2)
 WAYS = pytest.mark.parametrize("how", [HOW, OF_USERS], ids=lambda how: how.scope)
@@ -163,33 +162,25 @@ def both(data: Path, model: Path, folder: Path) -> None:
     mix_again(folder / "vectors.parquet", AGAIN, folder / "mixed.parquet", chunk_users=2, overwrite=False)
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def kill_and_resume(data: Path, model: Path, folder: Path, step: int) -> None:
-    """Be killed before every `step`-th line that writes, and resume; says what was written, and how many lines came."""
+def kill_and_resume(data: Path, model: Path, folder: Path) -> None:
+    """Be killed before any line that writes, and resume; says what was written, and how many lines came."""
     compute = stage.prepare(request(model), HOW)  # loaded once, and every copy of this process has it
     stage.prepare = lambda *_: compute
     assert forked(both, data, model, folder / "whole") == 0
-    expected, kills = files(folder / "whole"), 0
-    while forked(support.die_at_line, 1 + kills * step, both, data, model, folder / f"{kills}"):
-        assert forked(both, data, model, folder / f"{kills}") == 0
-        assert files(folder / f"{kills}") == expected, f"kill {kills}"
-        kills += 1
-    print(sorted(expected), kills * step)
+    expected, killed, line = state_of(folder / "whole"), folder / "killed", 0
+    killed.mkdir()
+    for line in killed_before_lines(killed, both, data, model, killed / "new"):
+        assert forked(both, data, model, killed / "new") == 0
+        assert state_of(killed / "new") == expected, f"killed before line {line}"
+    print(sorted(expected), line)
 
 
-def test_killed_before_a_line_that_writes_it_ends_with_the_same_bytes(model: Path, tmp_path: Path) -> None:
-    """Some lines of all: each one is tried in tests/core/test_job.py; here there is a model."""
-    script = (
-        f"import sys\nsys.path[:0] = {[str(Path(support.__file__).parent), str(Path(__file__).parent)]!r}\n"
-        "from pathlib import Path\nfrom test_build_vector_ways import kill_and_resume\n"
-        "kill_and_resume(*map(Path, sys.argv[1:]), step=397)"
-    )
+def test_killed_before_any_line_that_writes_it_ends_with_the_same_bytes(
+    model: Path, tmp_path: Path, programs: Path
+) -> None:
     few = write(tmp_path / "few", people(dict.fromkeys("abc", SHORT[:2]), queries=1), over="histories")
     (tmp_path / "out").mkdir()
-    code, out, err = python(script, str(few), str(model), str(tmp_path / "out"))
+    code, out, err = fresh(programs, kill_and_resume, few, aged(model), tmp_path / "out")
     assert code == 0, err
     names, lines = out.rsplit(maxsplit=1)
     assert names == "['mixed.parquet', 'vectors.parquet']"

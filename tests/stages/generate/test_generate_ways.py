@@ -8,7 +8,6 @@ from unittest.mock import Mock
 import pytest
 
 import steerx_cli.stages.generate as stage
-import support
 from scorers import REVIEW, SHORT, generate, profile, request, save_model, world, write
 from steerx_cli.core.errors import Interrupted, SteerxError
 from steerx_cli.core.progress import Silent
@@ -17,7 +16,7 @@ from steerx_cli.lm.models import identify
 from steerx_cli.lm.sampling import Sampling
 from steerx_cli.stages.generate.settings import Settings
 from steerx_cli.tools.merge import run as merge
-from support import forked, python, stop_before
+from support import aged, forked, fresh, killed_before_lines, state_of, stop_before
 
 STEERX = Settings(
     "steerx-cos", REVIEW.task, (0.5, 2.0), profiles_of="other", prompt_format="plain", max_new_tokens=5, batch_size=3
@@ -99,28 +98,26 @@ def test_the_model_that_is_loaded_is_the_one_that_was_named(
 # --- killed -----------------------------------------------------------------------------------------------------------
 
 
-def kill_and_resume(data: Path, model: Path, folder: Path, step: int) -> None:
-    """Be killed before every `step`-th line that writes, and resume; says how many lines came."""
+def kill_and_resume(data: Path, model: Path, folder: Path) -> None:
+    """Be killed before any line that writes, and resume; says what was written, and how many lines came."""
     compute = stage.prepare(request(model), COS, None)  # loaded once, and every copy of this process has it
     stage.prepare = lambda *_: compute
-    expected, kills = folder / "whole.parquet", 0
-    assert forked(bytes_of, data, model, COS, expected) == 0
-    while forked(support.die_at_line, 1 + kills * step, bytes_of, data, model, COS, folder / f"{kills}.parquet"):
-        assert forked(bytes_of, data, model, COS, folder / f"{kills}.parquet") == 0
-        assert (folder / f"{kills}.parquet").read_bytes() == expected.read_bytes(), f"kill {kills}"
-        kills += 1
-    assert not [*folder.glob("*.parts")]
-    print(kills * step)
+    assert forked(bytes_of, data, model, COS, folder / "whole" / "out.parquet") == 0
+    expected, killed, line = state_of(folder / "whole"), folder / "killed", 0
+    killed.mkdir()
+    work = (bytes_of, data, model, COS, killed / "new" / "out.parquet")
+    for line in killed_before_lines(killed, *work):
+        assert forked(*work) == 0
+        assert state_of(killed / "new") == expected, f"killed before line {line}"
+    print(sorted(expected), line)
 
 
-def test_killed_before_a_line_that_writes_it_ends_with_the_same_bytes(model: Path, tmp_path: Path) -> None:
-    """Some lines of all: each one is tried in tests/core/test_job.py; here there is a model."""
-    script = (
-        f"import sys\nsys.path[:0] = {[str(Path(support.__file__).parent), str(Path(__file__).parent)]!r}\n"
-        "from pathlib import Path\nfrom test_generate_ways import kill_and_resume\n"
-        "kill_and_resume(*map(Path, sys.argv[1:]), step=97)"
-    )
+def test_killed_before_any_line_that_writes_it_ends_with_the_same_bytes(
+    model: Path, tmp_path: Path, programs: Path
+) -> None:
     (tmp_path / "out").mkdir()
-    code, out, err = python(script, str(people(tmp_path / "few", "abc")), str(model), str(tmp_path / "out"))
+    code, out, err = fresh(programs, kill_and_resume, people(tmp_path / "few", "abc"), aged(model), tmp_path / "out")
     assert code == 0, err
-    assert int(out) > 400, "the run was shorter than it can be"
+    names, lines = out.rsplit(maxsplit=1)
+    assert names == "['out.parquet']"
+    assert int(lines) > 400, "the run was shorter than it can be"

@@ -8,7 +8,6 @@ from unittest.mock import Mock
 import pytest
 
 import steerx_cli.stages.score_tokens as stage
-import support
 from scorers import REVIEW, SHORT, measure, request, rows_of, save_model, world, write
 from steerx_cli.core.artifacts import read_footer
 from steerx_cli.core.errors import Interrupted, SteerxError
@@ -20,7 +19,7 @@ from steerx_cli.lm.models import identify
 from steerx_cli.stages.score_tokens import Wanted, run
 from steerx_cli.stages.score_tokens.cut import Cut
 from steerx_cli.tools.merge import run as merge
-from support import Steerx, forked, python, stop_before
+from support import Steerx, aged, forked, fresh, killed_before_lines, python, state_of, stop_before
 
 TAU = Cut("causal", 0.1, None)
 NUMBERS = ("log_p_history", "log_p_empty", "delta")
@@ -185,30 +184,24 @@ def test_interrupted_between_chunks_and_resumed_it_is_the_same(
     assert len(done) == 4 + 1, "what was finished is not done again"
 
 
-def kill_and_resume(data: Path, model: Path, folder: Path, step: int) -> None:
-    """Be killed before every `step`-th line that writes, and resume; says what was written, and how many lines came."""
+def kill_and_resume(data: Path, model: Path, folder: Path) -> None:
+    """Be killed before any line that writes, and resume; says what was written, and how many lines came."""
     compute = stage.prepare(request(model), REVIEW)  # loaded once, and every copy of this process has it
     stage.prepare = lambda *_: compute
     assert forked(both, data, model, folder / "whole", TAU) == 0
-    names, kills = sorted(path.name for path in (folder / "whole").iterdir()), 0
-    expected = [(folder / "whole" / name).read_bytes() for name in names]
-    while forked(support.die_at_line, 1 + kills * step, both, data, model, folder / f"{kills}", TAU):
-        assert forked(both, data, model, folder / f"{kills}", TAU) == 0
-        assert sorted(path.name for path in (folder / f"{kills}").iterdir()) == names
-        assert [(folder / f"{kills}" / name).read_bytes() for name in names] == expected, f"kill {kills}"
-        kills += 1
-    print(names, kills * step)
+    expected, killed, line = state_of(folder / "whole"), folder / "killed", 0
+    killed.mkdir()
+    for line in killed_before_lines(killed, both, data, model, killed / "new", TAU):
+        assert forked(both, data, model, killed / "new", TAU) == 0
+        assert state_of(killed / "new") == expected, f"killed before line {line}"
+    print(sorted(expected), line)
 
 
-def test_killed_before_a_line_that_writes_it_ends_with_the_same_bytes(model: Path, tmp_path: Path) -> None:
-    """Some lines of all: each one is tried in tests/core/test_job.py; here there are two files, and a model."""
-    script = (
-        f"import sys\nsys.path[:0] = {[str(Path(support.__file__).parent), str(Path(__file__).parent)]!r}\n"
-        "from pathlib import Path\nfrom test_ways import kill_and_resume\n"
-        "kill_and_resume(*map(Path, sys.argv[1:]), step=47)"
-    )
+def test_killed_before_any_line_that_writes_it_ends_with_the_same_bytes(
+    model: Path, tmp_path: Path, programs: Path
+) -> None:
     few = write(tmp_path, world(dict.fromkeys("abc", SHORT[:2]), queries=1))
-    code, out, err = python(script, str(few), str(model), str(tmp_path))
+    code, out, err = fresh(programs, kill_and_resume, few, aged(model), tmp_path)
     assert code == 0, err
     names, lines = out.rsplit(maxsplit=1)
     assert names == "['effects.parquet', 'scores-0.parquet']"

@@ -3,7 +3,6 @@
 import errno
 import io
 import os
-import signal
 from functools import partial
 from pathlib import Path
 
@@ -121,16 +120,13 @@ def test_a_run_that_is_stopped_is_continued(vectors: Path, tmp_path: Path, after
 def test_a_run_that_is_killed_anywhere_leaves_whole_files_only(vectors: Path, tmp_path: Path, kind: Format) -> None:
     export(vectors, to=tmp_path / "whole", kind=kind)
     expected = files(tmp_path / "whole")
-    work = partial(export, vectors, kind=kind)
-    lines = support.at_line(0, support.WRITING, lambda: None, partial(work, to=tmp_path / "counted"))
-    seen = set()
-    for line in range(1, lines + 1, 3):
-        folder = tmp_path / f"{line}"
-        ended = support.forked(support.die_at_line, line, partial(work, to=folder))
-        assert ended == -signal.SIGKILL
-        left = {path.name: path.read_bytes() for path in folder.glob("[!.]*")}
-        assert left.items() <= expected.items()
+    killed, seen = tmp_path / "killed", set()
+    killed.mkdir()
+    work = partial(export, vectors, to=killed / "new", kind=kind)
+    for line in support.killed_before_lines(killed, work):
+        left = {path.name: path.read_bytes() for path in (killed / "new").glob("[!.]*")}
+        assert left.items() <= expected.items(), f"killed before line {line}"
         seen.add(len(left))
-        assert work(to=folder).users_now == 3 - len(left)
-        assert {name: data for name, data in files(folder).items() if not name.endswith(".lock")} == expected
+        assert work().users_now == 3 - len(left), f"killed before line {line}"
+        assert {name: data for name, data in files(killed / "new").items() if not name.endswith(".lock")} == expected
     assert seen == {0, 1, 2, 3}

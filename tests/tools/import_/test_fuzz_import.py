@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
 from random import Random
@@ -57,6 +58,7 @@ REASON = re.compile(
 )
 UNREAD = ("no JSON from here to the end of the file", "the gz file is damaged from here on")
 
+Cells: TypeAlias = frozenset[tuple[str, str]]
 Said: TypeAlias = tuple[str, ...]  # a user, a text, and its input where the row has one of its own
 
 
@@ -143,7 +145,7 @@ def lamp(task: str) -> Callable[[int], list[Record]]:
 
 
 def lamp_answers(task: str) -> Callable[[int], list[Record]]:
-    return lambda seed: sources.lamp(task, ROWS, 1, seed)[1]
+    return cache(lambda seed: sources.lamp(task, ROWS, 1, seed)[1])
 
 
 def lamp_said(row: Record) -> Iterator[Said]:
@@ -174,22 +176,35 @@ PARTS = {name: sum(kind.share for kind in KINDS if kind.format == name) for name
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def mangled_file(rows: list[Record], kind: Kind, seed: int) -> Mangled:
+class Given(NamedTuple):
+    """The rows that all files of a kind are made of, by their cells too, and their types in a table."""
+
+    rows: list[Record]
+    by_cells: Mapping[Cells, Record]
+    schema: pa.Schema
+
+
+def given_of(kind: Kind) -> Given:
+    rows = kind.rows(0)
+    return Given(rows, {cells(row): row for row in rows}, pa.Table.from_pylist([dict(row) for row in rows]).schema)
+
+
+def mangled_file(made: Given, kind: Kind, seed: int) -> Mangled:
     """Nearly every row mangled, and some of the file; `account` has the rows that nothing befell."""
     draw = Random(seed)
     if kind.suffix == "parquet" and kind.has_profile:
-        return typed_parquet(draw, rows)
-    some = [row if number % WHOLE == 0 else mangled_json_value(draw, row) for number, row in enumerate(rows)]
+        return typed_parquet(draw, made)
+    some = [row if number % WHOLE == 0 else mangled_json_value(draw, row) for number, row in enumerate(made.rows)]
     name = kind.suffix.replace("json", "jsonl") if kind.lines and "jsonl" not in kind.suffix else kind.suffix
     found = mangled_list(draw, some) if name == "json" and seed % 8 else mangled(some, name, seed)
-    whole = {cells(row): row for row in rows}
-    return Mangled(found.data, {n: whole[cells(row)] for n, row in found.account.items() if cells(row) in whole})
+    whole = {number: made.by_cells.get(cells(row)) for number, row in found.account.items()}
+    return Mangled(found.data, {number: row for number, row in whole.items() if row is not None})
 
 
-def cells(row: Record) -> str:
+def cells(row: Record) -> Cells:
     """A row however a table has put it."""
-    texts = {name: part if isinstance(part, str) else json.dumps(part) for name, part in row.items()}
-    return json.dumps({name: text for name, text in texts.items() if text not in ("", "null")}, sort_keys=True)
+    texts = ((name, part if isinstance(part, str) else json.dumps(part)) for name, part in row.items())
+    return frozenset((name, text) for name, text in texts if text not in ("", "null"))
 
 
 def mangled_list(draw: Random, rows: list[Any]) -> Mangled:
@@ -200,13 +215,13 @@ def mangled_list(draw: Random, rows: list[Any]) -> Mangled:
     return Mangled(text.encode("utf-8", "surrogatepass"), account)
 
 
-def typed_parquet(draw: Random, rows: list[Record]) -> Mangled:
+def typed_parquet(draw: Random, made: Given) -> Mangled:
     """A table whose columns have their right types, for with others it could hold no profile."""
-    table = pa.Table.from_pylist([dict(row) for row in rows])
-    some = [dict(row) if number % WHOLE == 0 else odd_row(draw, row, table) for number, row in enumerate(rows)]
+    rows, columns = made.rows, list(made.schema)
+    some = [dict(row) if number % WHOLE == 0 else odd_row(draw, row, columns) for number, row in enumerate(rows)]
     file = io.BytesIO()
     size = draw.choice([99, 10_000])
-    pq.write_table(pa.Table.from_pylist(some, table.schema), file, row_group_size=size, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(some, made.schema), file, row_group_size=size, compression="zstd")
     data = file.getvalue()
     if draw.random() < 0.9:
         return Mangled(data, {number + 1: rows[number] for number in range(0, len(rows), WHOLE)})
@@ -214,8 +229,8 @@ def typed_parquet(draw: Random, rows: list[Record]) -> Mangled:
     return Mangled(data[:place] + draw.randbytes(3) + data[place + 3 :], {})
 
 
-def odd_row(draw: Random, row: Record, table: pa.Table) -> dict[str, Any]:
-    column = draw.choice(list(table.schema))
+def odd_row(draw: Random, row: Record, columns: list[pa.Field]) -> dict[str, Any]:
+    column = draw.choice(columns)
     return {**row, column.name: odd_value(draw, row[column.name], column.type)}
 
 
@@ -369,10 +384,10 @@ def test_a_hundred_thousand_mangled_rows_end_without_a_traceback(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("os.fsync", lambda _: None)  # what is on the disk after a power cut is not looked at here
     wanted = WANTED * kind.share // PARTS[kind.format]
-    rows, seed = kind.rows(0), 0
+    made, seed = given_of(kind), 0
     done = well = accounted = exact = 0
     while done < wanted:
-        found = mangled_file(rows, kind, seed)
+        found = mangled_file(made, kind, seed)
         file = tmp_path / f"test_{seed}.{kind.suffix}"
         file.write_bytes(found.data)
         request, size = request_of(kind, file, seed), size_of(found.data, kind.suffix, kind.lines)
@@ -385,7 +400,7 @@ def test_a_hundred_thousand_mangled_rows_end_without_a_traceback(
             exact += len(found.account)
             well += 1
             if not any(reject["reason"] in UNREAD for reject in outcome.rejects):
-                done += len(rows) - len(rows[::WHOLE])
+                done += len(made.rows) - len(made.rows[::WHOLE])
         file.unlink()
         seed += 1
     assert well > seed / 2

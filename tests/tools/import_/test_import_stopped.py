@@ -4,7 +4,6 @@ import os
 import re
 import resource
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,47 +84,19 @@ def check_left(folder: Path, *allowed: Bytes) -> None:
 # --- killed -----------------------------------------------------------------------------------------------------------
 
 
-def forked(do_this: Callable[[], object]) -> int:
-    """How it ends in a copy of this process, of which nothing has used a thread."""
-    process = os.fork()
-    if process == 0:
-        try:
-            do_this()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-
-
-def kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def die_at_every_line(lines: int, request: Request, older: Path, before: Bytes, whole: Bytes) -> None:
-    folder = older.with_name("killed")
-    seen: list[dict[str, bytes | None]] = []
-    for line in range(1, lines + 1):
-        shutil.copytree(older, folder)
-        assert forked(partial(support.at_line, line, WRITING, kill, do, request, folder)) == -signal.SIGKILL
-        check_left(folder, before, whole)
-        if (left := contents(folder)) not in seen:  # what comes after the same is the same
-            seen.append(left)
-            assert forked(partial(do, request, folder)) == 0
-            assert contents(folder) == {str(folder / name): data for name, data in whole.items()}, f"line {line}"
-        shutil.rmtree(folder)
-    assert len(seen) > 5, len(seen)
-
-
 def test_killed_before_any_line_that_writes_it_ends_with_the_same_bytes(
     reviews: Path, tmp_path: Path, whole: Bytes
 ) -> None:
     request, older = asking(reviews), replace(asking(reviews), rules=Rules(last=2))
-    before = whole_of(older, tmp_path / "older")
-    lines = support.at_line(0, WRITING, lambda: None, do, request, tmp_path / "counted")
-    assert lines > 500, "the run was shorter than it can be"
-    process = support.child(die_at_every_line, lines, request, tmp_path / "older", before, whole)
-    process.join()
-    assert process.exitcode == 0
+    folder, line, states = tmp_path / "killed", 0, 0
+    before = whole_of(older, folder)
+    for line in support.killed_before_lines(folder, do, request, folder, modules=WRITING, run=support.started):
+        check_left(folder, before, whole)
+        do(request, folder)
+        assert contents(folder) == {str(folder / name): data for name, data in whole.items()}, f"line {line}"
+        states += 1
+    assert line > 500, "the run was shorter than it can be"
+    assert states > 5 + support.REALLY, states
 
 
 def test_killed_sixty_times_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
