@@ -1,5 +1,6 @@
 """A `steerx` that writes empty files where the real one writes artifacts: for what make does, and when, and why not."""
 
+import os
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -42,6 +43,11 @@ for path in $writes; do mkdir -p "${{path%/*}}"; : > "$path"; done
 """
 
 
+def by_hand() -> dict[str, str]:
+    """The environment of a make that no other make has started, as `make test` may have these tests."""
+    return {name: of for name, of in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+
+
 class Command(NamedTuple):
     """One that was run: its words, and what it read, wrote and missed."""
 
@@ -69,7 +75,9 @@ class Pretended:
     def ended(self, *words: str) -> subprocess.CompletedProcess[str]:
         """How make ends, and what it says."""
         here = [f"BIN={self.folder / 'bin'}", f"READY={self.folder / 'ready'}", f"RUN={self.run}", f"DATA={self.data}"]
-        return subprocess.run(["make", *here, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            ["make", *here, *words], cwd=ROOT, env=by_hand(), capture_output=True, text=True, check=False
+        )
 
     def lines(self, *words: str) -> list[str]:
         """What it says where nothing is wrong."""

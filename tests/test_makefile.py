@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from people import write_people
+from pretend import by_hand
 from steerx_cli.demo.results import _BEGIN, _END, PICTURES
 from support import contents
 
@@ -39,7 +40,9 @@ class Make:
 
     def __call__(self, *words: str) -> str:
         """What it says of its work."""
-        ended = subprocess.run([*self.given, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        ended = subprocess.run(
+            [*self.given, *words], cwd=ROOT, env=by_hand(), capture_output=True, text=True, check=False
+        )
         assert ended.returncode == 0, ended.stdout + ended.stderr
         assert "recipe" not in ended.stderr  # one that another takes the place of
         return ended.stdout
@@ -167,7 +170,9 @@ def test_killed_at_random_a_run_ends_with_the_same_bytes(make: Make, tmp_path: P
         said = (tmp_path / "said").open("w")
         with (
             said,
-            subprocess.Popen([*killed.given, *job], cwd=ROOT, stdout=said, stderr=said, process_group=0) as running,
+            subprocess.Popen(
+                [*killed.given, *job], cwd=ROOT, env=by_hand(), stdout=said, stderr=said, process_group=0
+            ) as running,
         ):
             try:
                 assert running.wait(draw.uniform(0, longest)) == 0, (tmp_path / "said").read_text()
