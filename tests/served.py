@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,8 +51,10 @@ def served(folder: Path) -> Iterator[Path]:
     with subprocess.Popen([sys.executable, __file__, place], stdout=subprocess.PIPE) as server:
         assert server.stdout
         server.stdout.readline()  # it listens
-        yield bin
-        server.kill()
+        try:
+            yield bin
+        finally:
+            server.kill()
 
 
 def serve(place: str) -> None:
@@ -106,9 +109,12 @@ def _run(called: str, *words: str) -> None:
     code = 1
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
+        code = 0
     except SystemExit as ended:
         code = int(ended.code or 0)
     finally:
+        if sys.exc_info()[0] is not None:
+            traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

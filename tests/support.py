@@ -106,11 +106,6 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_at_line(number: int, work: Callable[..., object], *arguments: object) -> None:
-    """Do `work`, and be killed before the `number`-th line that it comes to in what keeps and writes results."""
-    at_line(number, WRITING, die, work, *arguments)
-
-
 def at_line(
     number: int, modules: Collection[str], happens: Callable[[], None], work: Callable[..., object], *arguments: object
 ) -> int:
@@ -212,7 +207,7 @@ def states_before_lines(
     known: list[State] = []
 
     def look(line: int) -> None:
-        if (state := state_of(folder)) not in known[-1:] and state not in known:
+        if (state := state_of(folder)) not in known:
             known.append(state)
             shutil.copytree(folder, kept / f"{line:06}", symlinks=True)
 

@@ -159,6 +159,14 @@ def test_what_is_chosen_cannot_be_typed_too(typed: str, make: Pretended) -> None
     make.planned("table", typed)
 
 
+def test_effects_of_what_was_generated_may_be_by_all_histories(make: Pretended) -> None:
+    make("effects")
+    age(make.folder)
+    (make.data / "histories.parquet").touch()
+    (measured,) = [command for command in make("effects") if "generations" in command.words]
+    assert f"{make.data}/histories.parquet" in measured.reads
+
+
 def test_sweeps_are_on_development_users_and_of_one_setting(make: Pretended) -> None:
     for target, flag, values in (("sweep-tau", "--tau", "0.6 0.7 0.8 0.9"), ("sweep-lambda", "--lam", None)):
         commands = make(target)

@@ -1,7 +1,7 @@
 # Each method has a file of its own, and so has each control of it.
 METHOD  ?= cos
-KNOWN   := non-perso rag cos steerx-cos cas steerx-cas
-METHODS ?= $(KNOWN)
+SIX     := non-perso rag cos steerx-cos cas steerx-cas
+METHODS ?= $(SIX)
 OTHERS  := steerx-cos-other $(foreach method,cas steerx-cas,$(method)-other $(method)-mean)
 
 # What each SteerX has to be better than: it is given what knows nothing of the user, or of the causal effect.
@@ -35,13 +35,13 @@ generating = generate $(call settings,$(1)) --queries $(call queries,$(1)) $(cal
 generated = $(call makes,$(call answers,$(1),$(2)),$(call generating,$(1),$(2)),\
 	$(call queries,$(1)) $(call known,$(1),$(2)))
 
-steers = $(filter $(1) $(1)-%,$(KNOWN) $(OTHERS))  # a method, and what it is with something of another's
+steers = $(filter $(1) $(1)-%,$(SIX) $(OTHERS))  # a method, and what it is with something of another's
 writes = $(foreach folder,$(1),$(foreach each,$(2),$(eval $(call generated,$(folder),$(each)))))
-$(call writes,$(RUNS),$(KNOWN) $(OTHERS))
+$(call writes,$(RUNS),$(SIX) $(OTHERS))
 $(call writes,$(VARIED),steerx-cos steerx-cas)
 $(call writes,$(SWEPT) $(LAMBDA),$(call steers,steerx-cos))
 $(foreach each,$(TUNED),$(call writes,$(RUN)/tuned/$(each),$(call steers,$(each))))
-$(call writes,$(SEEDED),$(KNOWN) $(OTHERS))
+$(call writes,$(SEEDED),$(SIX) $(OTHERS))
 $(call writes,$(call in,$(call in,$(DRAWN),random surprisal all habits),$(SEEDS:%=seed-%)),steerx-cos steerx-cas)
 $(call writes,$(DEVELOPMENT)/grid,cos)
 $(call writes,$(SWEPT:%=%/grid),steerx-cos)

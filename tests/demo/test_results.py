@@ -59,7 +59,7 @@ def metrics(tmp_path: Path) -> Path:
 
 
 def said(claims: Sequence[Claim], metrics: Path) -> dict[str, str]:
-    return {each.claim.words: each.says("meteor") for each in held(claims, metrics)[1]}
+    return {each.claim.words: each.says("meteor") for each in held(claims, metrics, read_table(metrics, Asked()))[1]}
 
 
 def test_a_claim_holds_or_its_contrary_does_or_it_cannot_be_told(metrics: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_claim_holds_or_its_contrary_does_or_it_cannot_be_told(metrics: Path) 
 
 
 def test_p_is_adjusted_over_all_claims_of_a_table_and_all_controls(metrics: Path) -> None:
-    _, found = held(OF_METHODS, metrics)
+    _, found = held(OF_METHODS, metrics, read_table(metrics, Asked()))
     rivals = rows_of(read_table(metrics, Asked()))["steerx-cos"].rivals
     assert [len(each.rivals["meteor"].p_values) for each in found if each.rivals] == [1, 1, 2]
     for measure in ("rouge1", "meteor"):
@@ -97,12 +97,12 @@ def test_p_is_adjusted_over_all_claims_of_a_table_and_all_controls(metrics: Path
         other = read_table(metrics, Asked(against="steerx-cos, random anchors"))
         assert rivals[measure].name == "random anchors"
         assert rivals[measure].p_values[0] == rows_of(other)["steerx-cos"].cells[measure].p
-    (alone,) = held([Claim(("cos", None), ("rag", None))], metrics)[1]
+    (alone,) = held([Claim(("cos", None), ("rag", None))], metrics, read_table(metrics, Asked()))[1]
     assert alone.cells["meteor"].p_holm == alone.cells["meteor"].p
 
 
 def test_a_row_has_the_difference_its_interval_and_p_and_is_bold_where_it_is_told(metrics: Path) -> None:
-    columns, found = held(OF_METHODS, metrics)
+    columns, found = held(OF_METHODS, metrics, read_table(metrics, Asked()))
     grid = grid_of(columns, found)
     assert (grid.head, len(grid.names)) == (["ROUGE-1", "METEOR"], len(OF_METHODS))
     rows = dict(zip(grid.names, grid.entries, strict=True))
@@ -120,7 +120,7 @@ def test_a_row_has_the_difference_its_interval_and_p_and_is_bold_where_it_is_tol
 def test_a_system_that_is_not_there_is_told_of(metrics: Path) -> None:
     for better, worse in (("cos", "nobody"), ("nobody", "cos")):
         with pytest.raises(SteerxError, match="0 systems are nobody, where one is to be compared: `make demo-results`"):
-            held([Claim((better, None), (worse, None))], metrics)
+            held([Claim((better, None), (worse, None))], metrics, read_table(metrics, Asked()))
 
 
 def test_the_page_and_the_pictures_are_replaced_and_nothing_else(

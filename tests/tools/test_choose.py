@@ -266,6 +266,18 @@ def test_a_setting_that_a_system_lacks_is_the_least_and_in_no_preset(tmp_path: P
     assert choose(place, "cas", tmp_path).notes == ()
 
 
+@pytest.mark.parametrize(("best", "which"), [(0, "least"), (1, None), (2, "largest")])
+def test_a_choice_at_the_end_of_what_was_tried_is_told_of(best: int, which: str | None) -> None:
+    points = [
+        {"lam": lam, "gamma2": None, "tau": tau, "gamma1": None, "layer": None, "chosen": (at, tau) == (best, 0.7)}
+        for at, lam in enumerate((0.1, 0.5, 0.9))
+        for tau in (0.7, 1.0)  # of two each is an end
+    ]
+    value = (0.1, 0.5, 0.9)[best]
+    told = [f"lam {value:g} is the {which} that was tried: what is beyond may be better"] if which else []
+    assert [*tool.notes(points)] == told
+
+
 def test_no_variant_and_no_other_method_is_chosen_among(tmp_path: Path) -> None:
     own = [tried("steerx-cos", 0.3 + lam, lam=lam, tau=0.7) for lam in (0.1, 0.2)]
     others = [tried("rag", 0.9), tried("cos", 0.9, lam=0.3), tried("steerx-cas", 0.9, gamma2=0.1)]

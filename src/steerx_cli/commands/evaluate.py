@@ -11,8 +11,12 @@ from steerx_cli import console
 from steerx_cli.commands.options import (
     FILES,
     MODEL,
+    TABLE,
+    Against,
     Common,
+    Confidence,
     Model,
+    Samples,
     Seed,
     Telling,
     bundled,
@@ -28,7 +32,6 @@ if TYPE_CHECKING:
     from steerx_cli.stages.evaluate.settings import BertScoreSettings
 
 SCORES = "What is scored"
-TABLE = "The table"
 # What decides the scores, and can no more be changed where they are read.
 WITH_ANSWERS = (
     *("metric", "split", "tokenize", "meteor_split", "download_punkt", "task", "queries", "output", "overwrite"),
@@ -131,36 +134,9 @@ def evaluate(
         Literal["terminal", "markdown", "csv", "latex", "json", "none"],
         typer.Option("--format", help="How the table is written to stdout.", rich_help_panel=TABLE),
     ] = "terminal",
-    against: Annotated[
-        str | None,
-        typer.Option(
-            "--against",
-            help="The system that the others are compared with: its name, or a method.",
-            metavar="SYSTEM",
-            show_default="non-perso, where it is there",
-            rich_help_panel=TABLE,
-        ),
-    ] = None,
-    samples: Annotated[
-        int,
-        typer.Option(
-            "--samples",
-            help="How often users are drawn, and swapped.",
-            min=100,
-            max=100_000,
-            rich_help_panel=TABLE,
-        ),
-    ] = 10_000,
-    confidence: Annotated[
-        float,
-        typer.Option(
-            "--confidence",
-            help="Of the intervals; 1 minus it is where p tells.",
-            min=0.5,
-            max=0.999,
-            rich_help_panel=TABLE,
-        ),
-    ] = 0.95,
+    against: Against = None,
+    samples: Samples = 10_000,
+    confidence: Confidence = 0.95,
     seed: Seed = 0,
     queries: Annotated[
         Path | None, typer.Option("--queries", help="What the users wrote, the references.", rich_help_panel=FILES)

@@ -26,6 +26,7 @@ MODEL = "Model"
 PART = "Which users"
 TELLING = "Reporting"
 WRITING = "How it is written"
+TABLE = "The table"
 
 
 def parse_shard(given: str) -> Shard:
@@ -129,6 +130,32 @@ MaxNewTokens = Annotated[
 ]
 BatchSize = Annotated[
     int, typer.Option("--batch-size", help="Most texts that are written at once.", min=1, rich_help_panel=WRITING)
+]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        help="The system that the others are compared with: its name, or a method.",
+        metavar="SYSTEM",
+        show_default="non-perso, where it is there",
+        rich_help_panel=TABLE,
+    ),
+]
+Samples = Annotated[
+    int,
+    typer.Option(
+        "--samples", help="How often users are drawn, and swapped.", min=100, max=100_000, rich_help_panel=TABLE
+    ),
+]
+Confidence = Annotated[
+    float,
+    typer.Option(
+        "--confidence",
+        help="Of the intervals; 1 minus it is where p tells.",
+        min=0.5,
+        max=0.999,
+        rich_help_panel=TABLE,
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from steerx_cli import console
-from steerx_cli.commands.options import FILES, is_typed, refuse_typed
+from steerx_cli.commands.options import FILES, Against, Confidence, Samples, Seed, is_typed, refuse_typed
 from steerx_cli.core.errors import SteerxError
 
 if TYPE_CHECKING:
     from steerx_cli.report.grids import Page
 
-INTERVALS = "Intervals"
 USED = {  # what changes each form; the place of the figure always does
     "histogram": ("a histogram of effects", {"tau", "output_format"}),
     "bars": ("bars", {"against", "samples", "confidence", "seed"}),
@@ -40,28 +39,14 @@ def report(
         float | None,
         typer.Option("--tau", help="The threshold that is marked, in nats.", show_default="that of the scores"),
     ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            "--against",
-            help="The system that the others are compared with: its name, or a method.",
-            metavar="SYSTEM",
-            show_default="non-perso, where it is there",
-        ),
-    ] = None,
+    against: Against = None,
     output_format: Annotated[
         Literal["terminal", "markdown", "latex"],
         typer.Option("--format", help="How numbers are written to stdout."),
     ] = "terminal",
-    samples: Annotated[
-        int,
-        typer.Option("--samples", help="How often users are drawn.", min=100, max=100_000, rich_help_panel=INTERVALS),
-    ] = 10_000,
-    confidence: Annotated[
-        float,
-        typer.Option("--confidence", help="Of the intervals.", min=0.5, max=0.999, rich_help_panel=INTERVALS),
-    ] = 0.95,
-    seed: Annotated[int, typer.Option("--seed", help="Of the drawn users.", rich_help_panel=INTERVALS)] = 0,
+    samples: Samples = 10_000,
+    confidence: Confidence = 0.95,
+    seed: Seed = 0,
     output: Annotated[
         Path | None,
         typer.Option(

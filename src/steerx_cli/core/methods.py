@@ -10,7 +10,9 @@ STRENGTHS: Mapping[str, str | None] = {
     "cas": "gamma2",
     "steerx-cas": "gamma2",
 }
-SIGNS: Mapping[str, str] = {"lam": "λ", "gamma2": "γ2"}
+# The paper's settings, as far as a method has them, with their signs; and those that say how strongly it steers.
+SETTINGS: Mapping[str, str] = {"lam": "λ", "gamma2": "γ2", "tau": "τ", "gamma1": "γ1", "layer": "layer"}
+SIGNS: Mapping[str, str] = {name: sign for name, sign in SETTINGS.items() if name in STRENGTHS.values()}
 
 # How a method is not itself: what stands in the place of something of the user's own, by a parameter and its value.
 ALL_TOKENS = "all tokens"

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from steerx_cli.core.methods import SETTINGS
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -91,6 +93,7 @@ RETRIEVED = Artifact(
     ),
     key=("user_id", "query_id", "rank"),
 )
+_SETTINGS = [pa.field(name, pa.int32() if name == "layer" else pa.float64()) for name in SETTINGS]
 # What a causal effect was measured on: a history under a query, or a generation for it.
 _MEASURED = [
     _text("user_id"),
@@ -219,11 +222,7 @@ METRICS = Artifact(
             _text("query_id"),
             _text("system"),
             _text("method"),
-            pa.field("lam", pa.float64()),
-            pa.field("gamma2", pa.float64()),
-            pa.field("tau", pa.float64()),
-            pa.field("gamma1", pa.float64()),
-            pa.field("layer", pa.int32()),
+            *_SETTINGS,
             pa.field("variant", pa.string()),
             _text("basis"),
             _text("finish"),
@@ -253,17 +252,13 @@ CHOICES = Artifact(
     columns=pa.schema(
         [
             _text("method"),
-            pa.field("lam", pa.float64()),
-            pa.field("gamma2", pa.float64()),
-            pa.field("tau", pa.float64()),
-            pa.field("gamma1", pa.float64()),
-            pa.field("layer", pa.int32()),
+            *_SETTINGS,
             pa.field("score", pa.float64()),
             pa.field("answers", pa.int32(), nullable=False),
             pa.field("chosen", pa.bool_(), nullable=False),
         ]
     ),
-    key=("method", "lam", "gamma2", "tau", "gamma1", "layer"),
+    key=("method", *SETTINGS),
 )
 TRUTH = Artifact(
     name="truth",

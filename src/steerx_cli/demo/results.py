@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TypeAlias
 
 from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.methods import SETTINGS
 from steerx_cli.core.schemas import CHOICES, METRICS, SCORES
 from steerx_cli.core.sources import Source
 from steerx_cli.demo.files import place_for_table
 from steerx_cli.metrics.statistics import holm
 from steerx_cli.report import histogram, spread
-from steerx_cli.report.curves import SIGN
 from steerx_cli.report.formats import markdown
 from steerx_cli.report.grids import Entry, Grid, Page, difference_entry, page
-from steerx_cli.report.reading import read_table, table_of
+from steerx_cli.report.reading import read_table
 from steerx_cli.report.rivals import Rival
 from steerx_cli.report.sums import Asked
 from steerx_cli.report.table import Cell, Column, Row, Table
@@ -23,7 +23,6 @@ from steerx_cli.report.table import Cell, Column, Row, Table
 _BEGIN, _END = "<!-- the results: make demo-results -->", "<!-- end of the results -->"
 TELLS = 0.05  # p below this
 HOLDS, CONTRARY, UNTOLD = "holds", "contrary", "untold"
-FEW = 100  # samples where no interval is shown
 # What stands below a table of its own and is not here, or is otherwise.
 NOT_SHOWN = ("Impr.", "÷ ref.", "repeats", "p:", "=:", "strongest control:")
 ALIKE = "=: not told from the best score, which is bold: p, by Holm over the systems, is above 0.05"
@@ -98,9 +97,8 @@ class Held:
         return HOLDS if cell.difference.value > 0 else CONTRARY
 
 
-def held(claims: Sequence[Claim], metrics: Path) -> tuple[list[Column], list[Held]]:
+def held(claims: Sequence[Claim], metrics: Path, whole: Table) -> tuple[list[Column], list[Held]]:
     """Each claim by each score, p by Holm over all of them and all controls, each score by itself."""
-    whole = read_table(metrics, Asked())
     against = {name: read_table(metrics, Asked(against=name)) for name in _worse(claims, whole)}
     plain = [_plain(claim, whole, against) for claim in claims]
     columns = whole.of_kind("score")
@@ -204,7 +202,7 @@ def sections(run: Path, repeated: Sequence[Path]) -> Iterator[str]:
 def _methods(title: str, metrics: Path) -> Iterator[str]:
     table = read_table(metrics, Asked())
     whole = page(table)
-    columns, found = held(OF_METHODS, metrics)
+    columns, found = held(OF_METHODS, metrics, table)
     yield f"### {title}"
     scores = [grid for grid in whole.grids if grid.title == "scores"]
     told = [sentence for sentence in whole.told if not sentence.startswith(NOT_SHOWN)]
@@ -212,7 +210,7 @@ def _methods(title: str, metrics: Path) -> Iterator[str]:
 
 
 def _parts(title: str, metrics: Path, claims: Sequence[Claim]) -> Iterator[str]:
-    columns, found = held(claims, metrics)
+    columns, found = held(claims, metrics, read_table(metrics, Asked()))
     yield f"### {title}"
     yield markdown(Page([grid_of(columns, found)], [*counted(columns, found)]))
 
@@ -225,7 +223,7 @@ def _chosen(folder: Path) -> Iterator[str]:
         source = Source(CHOICES, place)
         rows = source.read(0, source.footer.rows).to_pylist()
         (chosen,) = (row for row in rows if row["chosen"])
-        words = ", ".join(f"{sign} {chosen[name]:g}" for name, sign in SIGN.items() if chosen[name] is not None)
+        words = ", ".join(f"{sign} {chosen[name]:g}" for name, sign in SETTINGS.items() if chosen[name] is not None)
         lines.append(f"- {chosen['method']}: {words}, of {len(rows)} settings (METEOR {chosen['score']:.4f})")
     yield "\n".join(lines) + "\n"
 
@@ -238,10 +236,7 @@ def _numbers(metrics: Path) -> str:
 
 
 def _spread(places: Sequence[Path]) -> Page:
-    sources = [Source(METRICS, place) for place in places]
-    runs = [spread.run_of(source.footer, source.where, table_of(source, Asked(samples=FEW))) for source in sources]
-    spread.refuse_unlike(runs)
-    return spread.page(runs)
+    return spread.page(spread.runs_of([Source(METRICS, place) for place in places]))
 
 
 def _picture(name: str, said: str) -> str:

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from steerx_cli.core.errors import SteerxError
-from steerx_cli.core.methods import SIGNS
-from steerx_cli.report.table import SETTINGS, Row, Table
-
-SIGN = {**SIGNS, "tau": "τ", "gamma1": "γ1", "layer": "layer"}
+from steerx_cli.core.methods import SETTINGS
+from steerx_cli.report.table import Row, Table
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def _names(groups: Sequence[Sequence[Row]], along: str) -> list[str]:
         first = rows[0]
         alike = [each[0] for each in groups if (each[0].method, each[0].variant) == (first.method, first.variant)]
         parting = [
-            f" {SIGN[name]} {getattr(first, name):.15g}"
+            f" {SETTINGS[name]} {getattr(first, name):.15g}"
             for name in SETTINGS
             if name != along and getattr(first, name) is not None and len({getattr(row, name) for row in alike}) > 1
         ]
@@ -75,4 +73,4 @@ def _refuse(table: Table, along: str) -> None:
     """Say along which settings there is something to see."""
     others = [name for name in SETTINGS if max(map(len, _grouped(table, name))) > 1]
     cure = f"use --along {' or '.join(others)}" if others else "leave --along out"
-    raise SteerxError(f"no system has more than one {SIGN[along]}: score several, or {cure}")
+    raise SteerxError(f"no system has more than one {SETTINGS[along]}: score several, or {cure}")

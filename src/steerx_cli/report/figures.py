@@ -19,9 +19,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from steerx_cli.core.methods import CONTROLS
+from steerx_cli.core.methods import CONTROLS, SETTINGS
 from steerx_cli.core.text import visible
-from steerx_cli.report.curves import SIGN, Line
+from steerx_cli.report.curves import Line
 from steerx_cli.report.histogram import Effects, binned
 from steerx_cli.report.looks import (
     ANCHORS,
@@ -135,7 +135,7 @@ def curves(table: Table, lines: Sequence[Line], along: str, ending: str) -> byte
             alignment="left",
         )
         legend.get_title().set_color(QUIET)
-        return _saved(figure, ending, f"Scores along {SIGN[along]}")
+        return _saved(figure, ending, f"Scores along {SETTINGS[along]}")
 
 
 def histogram(effects: Effects, tau: float | None, ending: str) -> bytes:
@@ -298,7 +298,7 @@ def _dots(panel: Axes, systems: Sequence[Sequence[Row]], column: Column) -> None
 
 def _curves(panel: Axes, column: Column, lines: Sequence[Line], looks: Sequence[Look], along: str) -> None:
     panel.set_title(_title(column))
-    panel.set_xlabel(f"{SIGN[along]}, in nats" if along == "tau" else SIGN[along])
+    panel.set_xlabel(f"{SETTINGS[along]}, in nats" if along == "tau" else SETTINGS[along])
     panel.grid(axis="y")
     panel.yaxis.set_major_locator(MaxNLocator(6, steps=_STEPS, min_n_ticks=3))
     _setting_axis(panel, sorted({at for line in lines for at, _ in line.points if at is not None}))

@@ -9,10 +9,11 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
+from steerx_cli.core.methods import SETTINGS
 from steerx_cli.core.text import visible
 from steerx_cli.report.grids import Entry, Grid, Page, page
 from steerx_cli.report.sums import Interval
-from steerx_cli.report.table import SETTINGS, Table
+from steerx_cli.report.table import Table
 
 _OF_CONTROLS = ("control_difference", "control_difference_low", "control_difference_high")
 _COLUMNS: tuple[str, ...] = (

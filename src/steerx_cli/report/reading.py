@@ -41,6 +41,15 @@ def table_of(source: Source, asked: Asked) -> Table:
     return tabulate(rows, shown, parameters.get("labels", ()), asked, told)
 
 
+def scored_table(source: Source, asked: Asked) -> Table:
+    """The same, if there is a score in it."""
+    table = table_of(source, asked)
+    if not table.of_kind("score"):
+        why = "".join(f" ({note})" for note in table.notes if note.startswith("BERTScore is left out"))
+        raise SteerxError(f"{source.where} has no score to show{why}: score by another --metric, too")
+    return table
+
+
 def _no_judge(footer: Footer) -> str:
     """Why a model's BERTScore means nothing, where it does not."""
     if footer.record.models.get("bertscore", {}).get("weights") == DEMO_WEIGHTS:

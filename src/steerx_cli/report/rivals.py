@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from steerx_cli.core.methods import ALL_TOKENS, CONTROLS
+from steerx_cli.core.methods import ALL_TOKENS, CONTROLS, SETTINGS
 from steerx_cli.metrics.statistics import holm
 from steerx_cli.report.sums import Interval, Scored
 
@@ -34,8 +34,8 @@ def controls_of(systems: Sequence[Mapping[str, Any]], one: int) -> list[int]:
 
 def _alike(control: Mapping[str, Any], system: Mapping[str, Any]) -> bool:
     """Whether they are set alike; all tokens are the same at every τ."""
-    settings = ("method", "lam", "gamma2", "gamma1", "layer", *(() if control["variant"] == ALL_TOKENS else ("tau",)))
-    return all(control[name] == system[name] for name in settings)
+    hangs = [name for name in SETTINGS if name != "tau" or control["variant"] != ALL_TOKENS]
+    return all(control[name] == system[name] for name in ("method", *hangs))
 
 
 def rivals_of(scored: Scored, systems: pl.DataFrame, judged: Sequence[str]) -> Iterator[dict[str, Rival]]:

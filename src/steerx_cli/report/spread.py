@@ -9,7 +9,10 @@ import numpy as np
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.provenance import Footer, typed
+from steerx_cli.core.sources import Source
 from steerx_cli.report.grids import NOTHING, Entry, Grid, Page
+from steerx_cli.report.reading import scored_table
+from steerx_cli.report.sums import Asked
 from steerx_cli.report.table import Column, Row, Table
 
 _SEEDED = {  # whose seeds are a run's, and what each decides where nothing is sampled
@@ -20,6 +23,7 @@ _SEEDED = {  # whose seeds are a run's, and what each decides where nothing is s
 # What decides no number: how much is done at once; what has a place of its own here; names of contents.
 _NO_DIFFERENCE = ("chunk_users", "batch_size", "batch_tokens", "signatures")
 _NAMED = 4  # systems in a sentence
+FEW = 100  # samples, where no interval is shown
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,19 @@ def run_of(footer: Footer, where: str, table: Table) -> Run:
         frozenset(_rest(footer)),
         table,
     )
+
+
+def runs_of(sources: Sequence[Source], against: str | None = None) -> list[Run]:
+    """One for each file, by draw, then by seed."""
+    known: dict[str, str] = {}
+    for source in sources:
+        if (other := known.setdefault(source.footer.fingerprint, source.where)) != source.where:
+            raise SteerxError(f"{other} and {source.where} are the same run, to the last number: name one of them")
+    runs = [
+        run_of(source.footer, source.where, scored_table(source, Asked(against, samples=FEW))) for source in sources
+    ]
+    refuse_unlike(runs)
+    return sorted(runs, key=lambda run: (run.draw, run.seeds))
 
 
 def _sampled(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from steerx_cli.core.errors import SteerxError
+from steerx_cli.core.methods import SETTINGS
 from steerx_cli.metrics.measures import SENTENCE_BLEU, SHAPES, Measure, score_measures
 from steerx_cli.metrics.statistics import IMPROVED, holm, improvement
 from steerx_cli.report.rivals import Rival, rivals_of
@@ -25,9 +26,6 @@ class Cell:
     p_holm: float | None = None
     best: bool = False
     like_the_best: bool = False  # chance explains the difference
-
-
-SETTINGS = ("lam", "gamma2", "tau", "gamma1", "layer")  # the paper's, as far as a method has them
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from steerx_cli.core.errors import SteerxError
 from steerx_cli.core.files import replacing
-from steerx_cli.core.methods import STRENGTHS
+from steerx_cli.core.methods import SETTINGS, STRENGTHS
 from steerx_cli.core.outputs import Output, explained, writing_whole
 from steerx_cli.core.presets import preset_files, preset_text
 from steerx_cli.core.provenance import Footer, Record
@@ -22,8 +22,8 @@ from steerx_cli.core.sources import Source
 from steerx_cli.core.summary import Summary
 from steerx_cli.metrics.measures import Measure, score_measures
 
-# The paper's settings, and the stages that each is for. Of equal scores the least setting's is taken, in this order.
-SETTINGS: Mapping[str, Sequence[str]] = {
+# The stages that each setting is for.
+STAGES: Mapping[str, Sequence[str]] = {
     "lam": ("generate",),
     "gamma2": ("generate",),
     "tau": ("score-tokens",),
@@ -58,7 +58,7 @@ class Wanted:
 
 
 def grid(rows: pl.DataFrame, method: str, measure: Measure) -> list[Point]:
-    """Every setting of a method with its score, the least of each first; the first of the best is chosen."""
+    """Every setting of a method with its score, the least first, by λ before all; the first of the best is chosen."""
     own = rows.filter(pl.col("method") == method, pl.col("variant").is_null())
     points = own.group_by(*SETTINGS, maintain_order=True).agg(pl.col("system").n_unique())
     if (points["system"] > 1).any():
@@ -106,7 +106,7 @@ def chosen_settings(points: Sequence[Point]) -> dict[str, dict[str, Any]]:
     """The chosen ones as a preset has them: stage → key → value."""
     stages: dict[str, dict[str, Any]] = {}
     for name, value in _settings(_chosen(points)).items():
-        for stage in SETTINGS[name]:
+        for stage in STAGES[name]:
             stages.setdefault(stage, {})[name] = value
     return stages
 

@@ -18,14 +18,13 @@ from steerx_cli.report import histogram, spread
 from steerx_cli.report.curves import Line, lines_of
 from steerx_cli.report.grids import Page
 from steerx_cli.report.histogram import Effects
-from steerx_cli.report.reading import table_of
+from steerx_cli.report.reading import scored_table
 from steerx_cli.report.spread import Run
 from steerx_cli.report.sums import Asked
 from steerx_cli.report.table import Table
 
 HISTOGRAM, BARS, CURVES, SPREAD = "histogram", "bars", "curves", "spread"
 ENDINGS = (".svg", ".pdf", ".png")
-FEW = 100  # samples where no interval is shown
 
 
 @dataclass(frozen=True)
@@ -113,28 +112,9 @@ def found_in(form: str, sources: Sequence[Source], wanted: Wanted) -> Found:
         effects = histogram.read_effects(sources[0])
         return Distribution(effects, effects.tau if wanted.tau is None else wanted.tau)
     if form == SPREAD:
-        return Runs(_runs(sources, Asked(wanted.asked.against, samples=FEW)))
-    table = _table(sources[0], wanted.asked)
+        return Runs(spread.runs_of(sources, wanted.asked.against))
+    table = scored_table(sources[0], wanted.asked)
     return Curves(table, wanted.along, lines_of(table, wanted.along)) if wanted.along else table
-
-
-def _runs(sources: Sequence[Source], asked: Asked) -> list[Run]:
-    """One for each file, by draw, then by seed."""
-    known: dict[str, str] = {}
-    for source in sources:
-        if (other := known.setdefault(source.footer.fingerprint, source.where)) != source.where:
-            raise SteerxError(f"{other} and {source.where} are the same run, to the last number: name one of them")
-    runs = [spread.run_of(source.footer, source.where, _table(source, asked)) for source in sources]
-    spread.refuse_unlike(runs)
-    return sorted(runs, key=lambda run: (run.draw, run.seeds))
-
-
-def _table(source: Source, asked: Asked) -> Table:
-    table = table_of(source, asked)
-    if not table.of_kind("score"):
-        why = "".join(f" ({note})" for note in table.notes if note.startswith("BERTScore is left out"))
-        raise SteerxError(f"{source.where} has no score to show{why}: score by another --metric, too")
-    return table
 
 
 def page_of(found: Found) -> Page | None:
