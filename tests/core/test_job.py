@@ -11,6 +11,7 @@ import pytest
 
 import steerx_cli.stages.retrieve as stage
 import support
+from people import write_people
 from steerx_cli.core.errors import Interrupted, SteerxError
 from steerx_cli.core.job import Counts, Tables
 from steerx_cli.core.outputs import Output
@@ -27,8 +28,11 @@ def test_it_leaves_one_file_and_nothing_else(data: Path, tmp_path: Path) -> None
     assert leftovers(tmp_path) == ["retrieved.parquet"]
 
 
-def test_killed_two_hundred_times_it_ends_with_the_same_bytes(data: Path, tmp_path: Path, whole: bytes) -> None:
-    output = tmp_path / "killed" / "retrieved.parquet"
+def test_killed_two_hundred_times_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    data, output = tmp_path / "data", tmp_path / "killed" / "retrieved.parquet"
+    write_people(data, count=6, each=5, seed=1)
+    support.retrieve(data, tmp_path / "whole.parquet")
+    whole = (tmp_path / "whole.parquet").read_bytes()
     support.child(print).join()  # the server of processes takes a second to start
     started = time.monotonic()
     support.child(support.retrieve, data, output).join()
@@ -57,14 +61,19 @@ def test_killed_two_hundred_times_it_ends_with_the_same_bytes(data: Path, tmp_pa
 def test_killed_before_any_line_it_ends_with_the_same_bytes(few: Path, tmp_path: Path) -> None:
     support.retrieve(few, tmp_path / "whole.parquet")
     whole = (tmp_path / "whole.parquet").read_bytes()
-    folder, line = tmp_path / "killed", 0
+    folder, line, untidy = tmp_path / "killed", 0, 0
     folder.mkdir()
     output = folder / "new" / "retrieved.parquet"
     for line in support.killed_before_lines(folder, support.retrieve, few, output, run=support.started):
+        if output.exists() and leftovers(output.parent) != ["retrieved.parquet"]:
+            assert output.stat().st_mtime == 0, f"killed before line {line}, make would leave the rest for ever"
+            untidy += 1
         support.retrieve(few, output)
         assert output.read_bytes() == whole, f"killed before line {line}"
         assert leftovers(output.parent) == ["retrieved.parquet"], f"killed before line {line}"
+        assert output.stat().st_mtime > 0
     assert line > 300, "the run was shorter than it can be"
+    assert untidy > 1
 
 
 def test_finished_chunks_are_not_computed_again(

@@ -489,7 +489,7 @@ def test_killed_between_the_two_files_the_same_command_ends_it(
         part = tmp_path / stop.__name__
         with monkeypatch.context() as patched:
 
-            def stopped(path: Path, cause: BaseException = cause) -> None:
+            def stopped(path: Path, is_all: bool, cause: BaseException = cause) -> None:
                 raise cause
 
             patched.setattr(tool, "replacing", stopped)

@@ -142,8 +142,8 @@ class Writer:
 
 @contextmanager
 def writing(path: Path, artifact: Artifact) -> Iterator[Writer]:
-    """Write an artifact that appears under `path` by one rename, once `Writer.close` was called."""
-    with replacing(path) as file:
+    """Write an artifact that appears under `path` by one rename, once `Writer.close` was called, in a locked place."""
+    with replacing(path, is_all=False) as file:
         writer = Writer(file, artifact)
         try:
             yield writer

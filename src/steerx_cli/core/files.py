@@ -14,14 +14,19 @@ def state_of(path: Path) -> tuple[int, int, int]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the name `path` only once it is whole and on the disk. One writer at a time."""
+def replacing(path: Path, is_all: bool = True) -> Iterator[BinaryIO]:
+    """Open a file that takes the name `path` only once it is whole and on the disk. One writer at a time.
+
+    Where it is not all there is to do, it is dated long ago: make starts whatever dies then once more.
+    """
     path = path.resolve() if path.is_symlink() else path  # a link stays one, and what it points to is replaced
     temporary = path.with_name(f".{path.name}.tmp")  # always the same: what a killed run left is written over
     try:
         with temporary.open("wb") as file:
             yield file
             file.flush()
+            if not is_all:
+                os.utime(temporary, (0, 0))
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:

@@ -89,7 +89,6 @@ class Job:
             return self._summary("up to date" if self._up_to_date else "would run", self._finished_parts())
         with self._output.locked():
             if self._output.is_finished(self._record, self._scope.shard):
-                self._output.path.touch()  # make looks at the date only
                 self._clean()
                 return self._summary("up to date", {})
             finished = self._finished_parts()

@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -86,7 +86,10 @@ class Output:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the only process that writes here; the system lets go when the process dies, however it dies."""
+        """Be the only process that writes here; the system lets go when the process dies, however it dies.
+
+        The file is dated last: make looks at nothing else, and starts what dies before once more, which tidies up.
+        """
         with explained(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
@@ -102,6 +105,8 @@ class Output:
             # Removed while it is still held: whoever opened it meanwhile finds it without a name and starts over.
             Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
+        with explained(self.path), suppress(FileNotFoundError):
+            os.utime(self.path)
 
     def is_finished(self, record: Record, shard: Shard | None) -> bool:
         """Whether this very result is there already; what is there and is something else is not replaced unasked."""

@@ -176,11 +176,10 @@ def run(metrics: Path, wanted: Wanted, overwrite: bool) -> Summary:
         if not tabled:
             write(output, points, record, source.footer)
         with explained(wanted.preset):
-            if preset:
-                wanted.preset.touch()  # make looks at the date only
-            else:
-                with replacing(wanted.preset) as file:
+            if not preset:
+                with replacing(wanted.preset, is_all=False) as file:
                     file.write(text)
+    wanted.preset.touch()
     return Summary(
         command="choose",
         status="up to date" if tabled and preset else "finished",

@@ -43,9 +43,7 @@ def run(places: Sequence[Path], output: Path | None, overwrite: bool, dry_run: b
     if not dry_run:
         with target.locked():
             finished = target.is_finished(source.footer.record, None)  # again: another merge may have just ended
-            if finished:
-                target.path.touch()  # make looks at the date only
-            else:
+            if not finished:
                 _merge(source, target, progress)
     return Summary(
         command="merge",

@@ -77,8 +77,6 @@ class Import:
             return self._summary("up to date" if up_to_date else "would run")
         with self._histories.locked(), self._queries.locked():
             if self._is_finished():
-                for output in self._outputs:
-                    output.path.touch()  # make looks at the date only
                 return self._summary("up to date")
             with interruptible(str), explained(self._folder), Spool(self._folder) as spool:
                 self._do(spool, seen, progress)
