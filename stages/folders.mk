@@ -112,12 +112,13 @@ extended     = $(foreach name,$(shell awk -F '["\047]' '/^extends *=/{print $$2}
 preset_files = $(if $(filter-out $(2),$(1)),$(1) $(foreach file,$(call extended,$(1)),$(call preset_files,$(file),$(2) $(1))))
 PRESET_FILES := $(foreach file,$(firstword $(wildcard $(PRESET) $(call shipped,$(PRESET)))),$(call preset_files,$(file)))
 
-# The words are the name of an empty file, a folder each, or their checksum, if they are too many: a path may have 1,024
-# bytes on some systems. What make or the shell would read as its own in a name is written in another way.
+# The words are the name of an empty file, a folder each, or their checksum, if they are too many or name many files: a
+# path may have 1,024 bytes on some systems, and a checksum takes a process. What make or the shell would read as its own
+# in a name is written in another way.
 as_typed = $(dir $(1)).settings/$(notdir $(1))/$(call named,$(subst $(RUN)/,,$(filter-out --overwrite,$(2))))/typed
-named    = $(if $(word 20,$(1)),$(call summed,$(1)),$(call foldered,$(1)))
+named    = $(if $(word 32,$(1))$(word 8,$(filter %.parquet,$(1))),$(call summed,$(1)),$(call foldered,$(1)))
 foldered = $(subst $(space),/,$(strip $(call coded,$(1))))
-summed   = $(shell echo '$(call coded,$(1))' | cksum | tr ' ' -)
+summed   = $(subst $(space),-,$(shell echo '$(call coded,$(1))' | cksum))
 coded    = $(subst $(hash),_h,$(subst `,_b,$(subst ',_a,$(subst ",_q,$(call flat,$(1))))))
 flat     = $(subst |,_p,$(subst =,_e,$(subst ;,_n,$(subst :,_c,$(subst /,_s,$(subst _,__,$(1)))))))
 hash    := \#
