@@ -128,7 +128,9 @@ clean:
 $(READY): pyproject.toml .ci/constraints.txt
 	@echo 'Installing into $(VENV): a minute or two, once.'
 	@$(PYTHON) -m venv $(VENV)
-	@PIP_CONSTRAINT=.ci/constraints.txt "$(BIN)/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@PIP_CONSTRAINT=.ci/constraints.txt "$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-compile \
+		--editable '.[dev]'
+	@"$(BIN)/python" -m compileall -qq -j 0 $(VENV)/lib || true # on every core; some files are for a newer Python
 	@touch $@
 
 # What is measured beside steerx, for no other target: without dependencies, on top of the environment that is there.
