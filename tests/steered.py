@@ -111,7 +111,7 @@ def expected(plain: Plain, how: Settings, tables: World, row: Row) -> tuple[Row,
     )
     ends = plain.model.generation_config.eos_token_id
     ends = {plain.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
-    return marks, steer(plain.model, [ids], [1.0], ends, how.max_new_tokens, push)
+    return marks, steer(plain.model, [ids], [1.0], ends, how.max_new_tokens, push, row["token_ids"] or ())
 
 
 def check(rows: list[Row], how: Settings, plain: Plain, tables: World = EVERYONE) -> None:

@@ -64,14 +64,17 @@ REQUESTS = requests()
 def obvious(
     model: Any, asked: Sequence[Request], ends: Sequence[int], steering: Steering | None = None
 ) -> list[list[Steered]]:
-    """The oracle's texts, by a model in float64."""
-    exact = copy.deepcopy(model).double()
+    """The oracle's texts, by a model in float64; what the engine would write without an end is its guess."""
+    exact, endless = copy.deepcopy(model).double(), CausalLM(copy.deepcopy(model), ANY_TOKENIZER)
+    endless.model.generation_config.eos_token_id = []
+    guesses = write(endless, asked, batch=32, batch_tokens=1000, steering=steering)
     return [
         [
-            steer(exact, [ids.tolist() for ids in one.streams], weights, ends, one.limit, pushed(vector, steering))
-            for weights, vector in zip(one.weights, one.vectors or [None] * len(one.weights), strict=True)
+            steer(exact, streams, weights, ends, one.limit, pushed(vector, steering), guess.ids)
+            for weights, vector, guess in zip(one.weights, one.vectors or [None] * len(one.weights), some, strict=True)
         ]
-        for one in asked
+        for one, some in zip(asked, guesses, strict=True)
+        for streams in [[ids.tolist() for ids in one.streams]]
     ]
 
 

@@ -1,5 +1,6 @@
 """The oracles, held against what is more obvious still."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,14 +10,18 @@ from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
 from steerx_cli.lm.frames import PLAIN, Frame
 from steerx_cli.lm.models import end_tokens
 from steerx_cli.lm.plain import (
+    Push,
+    Steered,
     decode,
     encode_prompt,
     log_probabilities,
     response_tokens,
     score_tokens,
+    steer,
 )
 from steerx_cli.lm.pretrain import CHAT, make_tokenizer
 from steerx_cli.lm.prompt import EmptyHistory, Histories, History, Item, NoBlock, render
+from steerx_cli.lm.steer import Positions
 from steerx_cli.lm.templates import load_task
 
 TASK = load_task("review")
@@ -111,6 +116,26 @@ def test_decoding_stops_at_any_end(model: Any) -> None:
     end = free[4]
     assert decode(model, [5, 6, 7], {end, -1}, 12) == free[: free.index(end)]
     assert decode(model, [5, 6, 7], (), 0) == []
+
+
+POSITIONS: list[Positions] = ["generated", "strict", "all", "last"]
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_no_guess_changes_what_is_written_or_how_sure_it_is(positions: Positions, model: Any) -> None:
+    push = Push(torch.ones(32, dtype=torch.float64), 1, positions)
+
+    def write(guess: Sequence[int], ends: Sequence[int]) -> Steered:
+        return steer(model, [[5, 6, 7], [9]], [1.5, -0.5], ends, 12, push, guess)
+
+    for ends in ([], write((), ()).ids[4:5]):
+        true = write((), ends)
+        assert (len(true.ids) == 12) == (not ends)
+        wrong = [true.ids[0], (true.ids[1] + 1) % 100, *true.ids[2:]]
+        for guess in (true.ids, true.ids[:5], wrong, [*true.ids, 3, 4, 5], [3] * 30):
+            written = write(guess, ends)
+            assert written.ids == true.ids
+            assert written.margins == pytest.approx(true.margins, abs=1e-9)
 
 
 @pytest.mark.parametrize(("stated", "ends"), [(None, set()), (7, {7}), ([7, 9], {7, 9})])

@@ -53,8 +53,14 @@ def test_every_family_gives_what_its_own_logits_say(family: str) -> None:
     model = random_model(family)
     true, lm = obvious(model), CausalLM(model, ANY_TOKENIZER)
     assert lm.packs is (family not in UNPACKED)
-    for batch_tokens in (1, 50, 10_000):
+    for batch_tokens in (7, 50, 10_000):
         assert furthest(Scorer(lm, batch_tokens).score(ASKED).values, true) < 1e-5
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma3"])
+def test_tokens_may_be_read_one_by_one(family: str) -> None:
+    model = random_model(family)
+    assert furthest(Scorer(CausalLM(model, ANY_TOKENIZER), 1).score(ASKED).values, obvious(model)) < 1e-5
 
 
 @torch.no_grad()
