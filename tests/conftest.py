@@ -1,6 +1,7 @@
 """Data that many tests read and none changes, and the program as it is typed."""
 
 import functools
+import gc
 import os
 import subprocess
 import sys
@@ -18,6 +19,11 @@ from people import write_people
 from served import served
 from steerx_cli.app import main
 from support import Ended, Steerx
+
+
+def pytest_collection_finish() -> None:
+    """All that is loaded by now stays: the garbage collector need not look through it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

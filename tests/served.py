@@ -21,7 +21,11 @@ LOADED = (
     *("stages.retrieve", "stages.score_tokens.effects", "stages.smooth.local", "stages.build_vector.vectors"),
     *("stages.generate.writing", "stages.evaluate.scoring", "tools.show", "tools.select", "tools.choose"),
 )
-LATE = ("transformers.models.qwen3.modeling_qwen3", "nltk.stem.porter", "bm25s")  # what is loaded at the first use
+LATE = (  # what is loaded at the first use
+    *("transformers.models.qwen3.modeling_qwen3", "transformers.models.auto.tokenization_auto", "nltk.stem.porter"),
+    *("transformers.convert_slow_tokenizer", "pyarrow.dataset", "typer._adapters", "matplotlib.figure", "bm25s"),
+    *("matplotlib.backends.backend_svg", "platformdirs"),
+)
 
 # The command as make finds it: hands over what it was called with, and ends as the fork does. Both are in one process
 # group, so that whoever kills the command kills what it does; nothing is done before they are.
@@ -61,6 +65,9 @@ def serve(place: str) -> None:
     """Load everything, then fork for each command."""
     for module in (*LATE, *(f"steerx_cli.{name}" for name in LOADED)):
         importlib.import_module(module)
+    importlib.import_module("transformers.conversion_mapping").get_checkpoint_conversion_mapping(
+        ""
+    )  # compiles patterns
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks but who asked for them
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(place)
