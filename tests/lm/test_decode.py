@@ -37,7 +37,7 @@ from writers import (
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family not in UNPACKED])
 def test_every_family_writes_what_its_own_logits_say(family: str) -> None:
     lm, true = load(family), known(family).true
-    for batch in (1, 2, 3, 8, 32):
+    for batch in (1, 3, 32):
         check(write(lm, batch=batch), true)
     texts = [*chain(*true)]
     assert len(known(family).ends) > 1
